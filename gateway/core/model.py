@@ -1,0 +1,202 @@
+"""The nouns of the gateway as frozen values.
+
+The law: a value of these types is complete and typed; nothing here reads a clock, a socket or SQL.
+Times are aware and UTC, cut to whole seconds wherever they enter a statement. How values are stored
+is left to storage, how they are spoken to the faces.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from uuid import UUID
+
+from gateway.core.errors import NotPermitted
+
+
+class Kind(StrEnum):
+    """What a transaction asks for; the value stands in the statement."""
+
+    AUTHENTICATION = "authentication"
+    AUTHORISATION = "authorisation"
+    CONSENT_SIGNATURE = "consent-signature"
+    DOCUMENT_SIGNATURE = "document-signature"
+    TEXT_SIGNATURE = "text-signature"
+
+
+class Decision(StrEnum):
+    """What the subject decided; the value stands in the statement."""
+
+    APPROVED = "approved"
+    REJECTED_NOT_ME = "rejected-not-me"
+    REJECTED_CANCELLED = "rejected-cancelled"
+
+
+class Factor(StrEnum):
+    """One authentication element, as a signature profile demands it."""
+
+    DEVICE = "device"
+    """Possession, by a signature of the signing key."""
+    PIN = "pin"
+    """Knowledge, by a signature of the PIN-derived key."""
+    BIOMETRIC = "biometric"
+    """Inherence, as the signing key's attested properties require it."""
+
+
+class BindingState(StrEnum):
+    ACTIVE = "ACTIVE"  # the subject may decide with it
+    LOCKED = "LOCKED"  # too many failures, or the bank: re-activation or unlock moves next
+    REVOKED = "REVOKED"  # final
+
+
+class RegistrationState(StrEnum):
+    PENDING = "PENDING"  # the subject moves next: activate
+    ACTIVATED = "ACTIVATED"  # final: a device binding exists
+    EXPIRED = "EXPIRED"  # final
+    BLOCKED = "BLOCKED"  # final: too many failures
+
+
+@dataclass(frozen=True, slots=True)
+class RelyingParty:
+    id: str
+    """The tenant: 1 to 40 of ``a-z0-9-``; first part of every key."""
+    name: str
+    """As shown to subjects and written into statements."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, after authentication: the one result of every way to authenticate."""
+
+    id: str
+    relying_party: str
+    rights: frozenset[str]
+    """Names of operations, as in the WSDL."""
+
+    def require(self, operation: str) -> None:
+        """Raises NotPermitted unless the operation was granted by name."""
+        if operation not in self.rights:
+            raise NotPermitted()
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityAttribute:
+    name: str
+    """For instance ``name`` or ``national-id``: 1 to 64 of ``a-z0-9-``."""
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    relying_party: str
+    id: UUID
+    external_ref: str
+    """How the relying party names the person."""
+    pseudonym: str
+    """How statements name the person: random, says nothing."""
+    attributes: tuple[IdentityAttribute, ...]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    relying_party: str
+    id: UUID
+    subject_id: UUID
+    activation_id: UUID
+    """128 random bits: the half that travels in the QR code."""
+    state: RegistrationState
+    failures: int
+    created_at: datetime
+    expires_at: datetime
+    binding_id: UUID | None = None
+
+    def state_at(self, at: datetime) -> RegistrationState:
+        """The state as seen at a time: a PENDING one past its end is EXPIRED."""
+        if self.state is RegistrationState.PENDING and at >= self.expires_at:
+            return RegistrationState.EXPIRED
+        return self.state
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceKeys:
+    """The public keys of one binding, each a DER SubjectPublicKeyInfo of a P-256 key."""
+
+    signing: bytes
+    transport: bytes
+    pin: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """What is known of the origin of the signing key."""
+
+    format: str
+    """``none``, or the name of an attestation format."""
+    verdict: str
+    """``software``: no proof of hardware; ``hardware``: proven by the object."""
+    object: bytes = b""
+    """The raw attestation object, as it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceBinding:
+    relying_party: str
+    id: UUID
+    subject_id: UUID
+    name: str
+    platform: str
+    state: BindingState
+    keys: DeviceKeys
+    certificate: bytes
+    """DER: the device CA's certificate for the signing key."""
+    attestation: Attestation
+    failures: int
+    """Consecutive failed tries, reserved ones included."""
+    bound_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RawAssertion:
+    """A device's answer exactly as it came; nothing in it is verified yet."""
+
+    decision: Decision
+    signing_time: datetime
+    signature: bytes
+    """r || s, 64 bytes, by the signing key over SignedInfo."""
+    pin_signature: bytes | None
+    """r || s, 64 bytes, by the PIN-derived key over the same SignedInfo. Never stored."""
+
+
+def uuid7(at: datetime) -> UUID:
+    """A UUIDv7 (RFC 9562 section 5.7) of the given time and 74 random bits."""
+    milliseconds = int(at.timestamp() * 1000) & (1 << 48) - 1
+    random = secrets.randbits(74)
+    return UUID(
+        int=milliseconds << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & (1 << 62) - 1
+    )
+
+
+def utc_now() -> datetime:
+    return datetime.fromtimestamp(time.time(), UTC)
+
+
+def whole_seconds(at: datetime) -> datetime:
+    """The same instant cut to whole seconds: the precision of statements."""
+    return at.astimezone(UTC).replace(microsecond=0)
+
+
+def format_time(at: datetime) -> str:
+    """``YYYY-MM-DDThh:mm:ssZ``: the one spelling of a time in statements and evidence."""
+    return whole_seconds(at).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(text: str) -> datetime:
+    """Raises ValueError for every spelling but format_time's."""
+    at = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    if format_time(at) != text:
+        raise ValueError("not the canonical spelling of a time")
+    return at

@@ -1,0 +1,282 @@
+"""``verify_evidence``: the one judgement of an evidence document, offline, at a given time.
+
+The law: the order of ETSI EN 319 102-1, with these steps, numbered the same in every check:
+ 0  the bytes: size, plain XML;
+ 1  the shape: the document is exactly what the values read from it compose to, so it has one seal,
+    one device signature, the expected References and transforms, and nothing else;
+ 2  the seal's certificate is bound by SigningCertificateV2 and is for sealing;
+ 3  the time to judge by: without a time-stamp, the time of verification;
+ 4  the seal's path, key usage and revocation at that time;
+ 5  the seal's digests and signature;
+ 6  from here on only what was signed is read;
+ 7  the device's signature by the same steps, over the statement, at its signing time;
+ 8  binding, times and attestation: statement and evidence agree wherever both speak;
+ 9  the profile: known, equal, and satisfied by the factors.
+The first finding ends it. Doubt is never TOTAL-PASSED. Nothing is fetched; the trust is an argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Final, TypeVar
+
+from gateway.core import certpath, xades
+from gateway.core.certpath import Role, TrustStore
+from gateway.core.conclusion import REMEDY, Check, Conclusion, Finding, Indication, SubIndication
+from gateway.core.evidence import Evidence, UnverifiedEvidence, parse
+from gateway.core.model import Decision, Factor, format_time
+from gateway.core.profile import SignatureProfile, parse_profile, profile_digest
+from gateway.core.statement import NONCE_BYTES
+from gateway.core.xmldsig import (
+    Node,
+    UnverifiedSignature,
+    parse_document,
+    signing_certificate,
+    verify_digests,
+    verify_value,
+)
+
+_T = TypeVar("_T")
+POLICIES: Final = {xades.POLICY_ID: xades.POLICY_DIGEST}
+"""Seal policies that this verifier implements."""
+CLOCK_SKEW: Final = timedelta(seconds=60)
+"""How far the clocks of gateway and auditor may differ."""
+AMR: Final = {Factor.DEVICE: ("hwk", "swk"), Factor.PIN: ("pin",), Factor.BIOMETRIC: ("user",)}
+"""The ``amr`` words that prove a factor; ``swk`` only where the profile does not ask for hardware."""
+
+
+def verify_evidence(data: bytes, *, trust: TrustStore, at: datetime) -> Conclusion:
+    """Judges a document; raises UnreadableDocument where there is nothing to judge (step 0)."""
+    root = parse_document(data)
+    return _Verification(root=root, trust=trust, at=at).run()
+
+
+@dataclass(slots=True)
+class _Verification:
+    """One run: made for one document, used once."""
+
+    root: Node
+    trust: TrustStore
+    at: datetime
+    checks: list[Check] = field(default_factory=lambda: [Check(0, "bytes", True, "plain, bounded XML")])
+
+    def run(self) -> Conclusion:
+        try:
+            read = self._step(1, "shape", lambda: self._shape())
+            self._seal(read)
+            evidence = read.evidence
+            self.checks.append(Check(6, "scope", True, "from here on only what the seal covers is read"))
+            self._device(read)
+            self._agreement(read)
+            self._step(9, "profile", lambda: self._profile(evidence))
+        except Finding as finding:
+            sub = finding.sub_indication
+            return Conclusion(sub.indication, sub, finding.says, REMEDY[sub], tuple(self.checks), None)
+        return Conclusion(
+            Indication.TOTAL_PASSED,
+            None,
+            "the seal and the device's signature are valid, and the document agrees with itself",
+            "",
+            tuple(self.checks),
+            evidence,
+        )
+
+    def _step(self, number: int, name: str, action: Callable[[], _T], says: str = "holds") -> _T:
+        try:
+            result = action()
+        except Finding as finding:
+            self.checks.append(Check(number, name, False, finding.says))
+            raise
+        self.checks.append(Check(number, name, True, says))
+        return result
+
+    # 1
+
+    def _shape(self) -> UnverifiedEvidence:
+        read = parse(self.root)
+        if read.document() != self.root.canonical():
+            raise Finding(
+                SubIndication.FORMAT_FAILURE, "the document has more, less or other markup than evidence has"
+            )
+        return read
+
+    # 2 to 5
+
+    def _seal(self, read: UnverifiedEvidence) -> None:
+        seal = read.seal
+        certificate = self._step(
+            2, "seal certificate", lambda: signing_certificate(seal), "bound by the seal"
+        )
+        self._step(2, "seal role", lambda: certpath.check_role(certificate, role=Role.SEAL), "is for sealing")
+        self._step(2, "seal policy", lambda: _known_policy(seal), f"known: {seal.policy and seal.policy[0]}")
+        self._step(
+            3,
+            "time",
+            lambda: self._seal_time(seal),
+            f"no time-stamp: judged at {format_time(self.at)}; sealed at {format_time(seal.signing_time)}",
+        )
+        chain = [certificate, *(certpath.load_certificate(der) for der in seal.chain[1:])]
+        self._step(
+            4,
+            "seal path",
+            lambda: certpath.check_path(chain, trust=self.trust, crls=(), at=self.at),
+            "leads to an anchor, not revoked",
+        )
+        if not certificate.not_valid_before_utc <= seal.signing_time <= certificate.not_valid_after_utc:
+            raise Finding(
+                SubIndication.SIG_CONSTRAINTS_FAILURE,
+                "the seal's signing time is outside its certificate's life",
+            )
+        self._step(5, "seal digests", lambda: verify_digests(seal, data=read.unsealed()), "all equal")
+        self._step(
+            5, "seal signature", lambda: verify_value(seal, certificate=certificate), "by the seal's key"
+        )
+
+    def _seal_time(self, seal: UnverifiedSignature) -> None:
+        if seal.signing_time > self.at + CLOCK_SKEW:
+            raise Finding(
+                SubIndication.SIG_CONSTRAINTS_FAILURE,
+                "the seal's signing time lies after the time of verification",
+            )
+
+    # 7
+
+    def _device(self, read: UnverifiedEvidence) -> None:
+        evidence, signature = read.evidence, read.evidence.device_signature
+        certificate = self._step(
+            7, "device certificate", lambda: signing_certificate(signature), "bound by the device's signature"
+        )
+        self._step(
+            7, "device role", lambda: certpath.check_role(certificate, role=Role.DEVICE), "is for devices"
+        )
+        chain = [certificate, *(certpath.load_certificate(der) for der in signature.chain[1:])]
+        crl = certpath.load_crl(evidence.device_crl)
+        if crl.next_update_utc is None or not (
+            crl.last_update_utc <= read.seal.signing_time + CLOCK_SKEW
+            and read.seal.signing_time < crl.next_update_utc
+        ):
+            raise Finding(SubIndication.TRY_LATER, "the device CA's CRL was not in force when it was sealed")
+        self._step(
+            7,
+            "device path",
+            lambda: certpath.check_path(chain, trust=self.trust, crls=(crl,), at=signature.signing_time),
+            "leads to an anchor, not revoked when it signed",
+        )
+        self._step(
+            7,
+            "device digests",
+            lambda: verify_digests(signature, data=evidence.statement()),
+            "the statement is what the device signed",
+        )
+        self._step(
+            7,
+            "device signature",
+            lambda: verify_value(signature, certificate=certificate),
+            "by the device's signing key",
+        )
+        names = [str(a.value) for a in certificate.subject]
+        if names != [str(evidence.binding_id)]:
+            raise Finding(
+                SubIndication.SIG_CONSTRAINTS_FAILURE, "the device's certificate is for another binding"
+            )
+
+    # 8
+
+    def _agreement(self, read: UnverifiedEvidence) -> None:
+        self._step(8, "agreement", lambda: _agree(read.evidence), "statement and evidence agree")
+        self._step(8, "times", lambda: _times(read), "in order, and within the transaction's life")
+
+    # 9
+
+    def _profile(self, evidence: Evidence) -> None:
+        if profile_digest(evidence.profile_document) != evidence.profile_digest:
+            raise Finding(SubIndication.POLICY_PROCESSING_ERROR, "the profile is not the one that is named")
+        try:
+            profile = parse_profile(evidence.profile_document)
+        except ValueError as error:
+            raise Finding(SubIndication.POLICY_PROCESSING_ERROR, "the profile cannot be read") from error
+        _satisfied(evidence, profile)
+
+
+def _known_policy(seal: UnverifiedSignature) -> None:
+    if seal.policy is None or POLICIES.get(seal.policy[0]) != seal.policy[1]:
+        raise Finding(
+            SubIndication.POLICY_PROCESSING_ERROR, "the seal's signature policy is not one that is known here"
+        )
+
+
+def _agree(evidence: Evidence) -> None:
+    content = evidence.content
+    for name, stated, said in (
+        ("transaction", content.transaction_id, evidence.transaction_id),
+        ("relying party", content.relying_party.id, evidence.relying_party_id),
+        ("subject", content.subject, evidence.pseudonym),
+        ("device binding", evidence.binding_id, evidence.device_binding_id),
+    ):
+        if stated != said:
+            raise Finding(
+                SubIndication.SIG_CONSTRAINTS_FAILURE, f"statement and evidence name different values: {name}"
+            )
+    if len(content.nonce) != NONCE_BYTES:
+        raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, f"the nonce has not {NONCE_BYTES} bytes")
+    if evidence.decision is not Decision.APPROVED:
+        raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, "the decision is not an approval")
+    if (evidence.attestation.format == "none") != (evidence.attestation.verdict == "software"):
+        raise Finding(
+            SubIndication.SIG_CONSTRAINTS_FAILURE,
+            "the attestation's verdict is not what its format can prove",
+        )
+
+
+def _times(read: UnverifiedEvidence) -> None:
+    evidence, content = read.evidence, read.evidence.content
+    order = (
+        ("bound", evidence.bound_at),
+        ("claimed", evidence.claimed_at),
+        ("decided", evidence.decided_at),
+        ("sealed", read.seal.signing_time),
+    )
+    for (earlier, before), (later, after) in pairwise(order):
+        if before > after + CLOCK_SKEW:
+            raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, f"it was {earlier} after it was {later}")
+    for name, moment in (("claimed", evidence.claimed_at), ("decided", evidence.decided_at)):
+        if not content.created_at <= moment <= content.expires_at:
+            raise Finding(
+                SubIndication.SIG_CONSTRAINTS_FAILURE, f"it was {name} outside the transaction's life"
+            )
+
+
+def _satisfied(evidence: Evidence, profile: SignatureProfile) -> None:
+    skew = timedelta(seconds=profile.signing_time_skew_seconds)
+    content, signed_at = evidence.content, evidence.device_signature.signing_time
+    amr = {factor.method for factor in evidence.factors}
+    unproven = [f for f in profile.factors if not amr & set(AMR[f])]
+    hardware = evidence.attestation.verdict == "hardware"
+    released = {attribute.name for attribute in evidence.attributes}
+    for holds, says in (
+        (profile.id == evidence.profile_id, "the profile has another id"),
+        (profile.kind is content.kind, "the profile is for another kind of transaction"),
+        (not unproven, "a factor that the profile requires was not verified"),
+        ("hwk" not in amr or hardware, "a hardware key is claimed that no attestation proves"),
+        (hardware or not profile.hardware_key, "the profile requires a hardware key"),
+        (evidence.acr == profile.acr, "the acr is not the profile's"),
+        (released <= set(profile.released_attributes), "an attribute that the profile does not release"),
+        (
+            content.expires_at - content.created_at <= timedelta(seconds=profile.lifetime_seconds),
+            "the transaction lived longer than the profile allows",
+        ),
+        (
+            content.created_at - skew <= signed_at <= content.expires_at + skew,
+            "the device's signing time lies outside the transaction's life",
+        ),
+        (evidence.failed_attempts < profile.max_failures, "more failed tries than the profile allows"),
+        (
+            all(len(t.text) <= profile.max_text_length for t in content.texts),
+            "a text is longer than the profile allows",
+        ),
+    ):
+        if not holds:
+            raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, says)

@@ -1,0 +1,276 @@
+"""The only parser of hostile XML, and the one engine for XML-DSig and XAdES signatures.
+
+The law: bytes are parsed once, without DTD, entities, network, comments or processing instructions,
+within a size; a signature is read into values by exact position, and its XML is then exactly what
+those values compose to (``xades``), so that no transform, reference, attribute or wrapper that
+nobody asked for can be in it; digests and signature are computed over the composed bytes. Clauses:
+XML-DSig 1.1 sections 3.2 and 4, EN 319 132-1. What a signature means is left to ``verifier``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from lxml import etree
+
+from gateway.core import certpath, xades
+from gateway.core.canonical import unb64
+from gateway.core.conclusion import Finding, SubIndication
+from gateway.core.errors import UnreadableDocument
+from gateway.core.keys import SignatureInvalid, verify_p256
+from gateway.core.model import parse_time
+
+MAX_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
+MAX_CHAIN: Final = 4
+_T = TypeVar("_T")
+_DS: Final = f"{{{xades.DS}}}"
+_XADES: Final = f"{{{xades.XADES}}}"
+
+
+class Node:
+    """An element of a parsed document, read strictly from front to back."""
+
+    __slots__ = ("_children", "_element", "_next")
+
+    def __init__(self, element: Any) -> None:
+        self._element = element
+        self._children = list(element)
+        self._next = 0
+
+    @property
+    def tag(self) -> str:
+        return str(self._element.tag)
+
+    def attribute(self, name: str) -> str:
+        value = self._element.get(name)
+        if value is None:
+            raise Finding(SubIndication.FORMAT_FAILURE, f"{self._local()} has no attribute {name}")
+        return str(value)
+
+    def peek(self) -> str | None:
+        """The next child's tag."""
+        return str(self._children[self._next].tag) if self._next < len(self._children) else None
+
+    def child(self, tag: str) -> Node:
+        """The next child, which must have this tag."""
+        if self.peek() != tag:
+            wanted = tag.rpartition("}")[2]
+            raise Finding(SubIndication.FORMAT_FAILURE, f"{self._local()}: {wanted} is not in its place")
+        self._next += 1
+        return Node(self._children[self._next - 1])
+
+    def each(self, tag: str) -> Iterator[Node]:
+        """The next children as long as they have this tag."""
+        while self.peek() == tag:
+            yield self.child(tag)
+
+    def text(self, tag: str) -> str:
+        return self.child(tag).content()
+
+    def data(self, tag: str) -> bytes:
+        """The bytes of the next child's base64."""
+        return self.convert(tag, unb64)
+
+    def time(self, tag: str) -> datetime:
+        return self.convert(tag, parse_time)
+
+    def convert(self, tag: str, kind: Callable[[str], _T]) -> _T:
+        """The next child's text through a function that raises ValueError."""
+        value = self.text(tag)
+        try:
+            return kind(value)
+        except ValueError as error:
+            name = tag.rpartition("}")[2]
+            raise Finding(SubIndication.FORMAT_FAILURE, f"{name} has no value of its kind") from error
+
+    def content(self) -> str:
+        if self._children:
+            raise Finding(SubIndication.FORMAT_FAILURE, f"{self._local()} may hold only text")
+        return str(self._element.text or "")
+
+    def canonical(self) -> bytes:
+        """Exclusive XML Canonicalization 1.0 of this element, without comments."""
+        return bytes(etree.tostring(self._element, method="c14n", exclusive=True, with_comments=False))
+
+    def _local(self) -> str:
+        return self.tag.rpartition("}")[2]
+
+
+def parse_document(data: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Node:
+    """The root of a document; raises UnreadableDocument for anything but bounded, plain XML."""
+    if len(data) > max_bytes:
+        raise UnreadableDocument(f"It has more than {max_bytes} bytes.")
+    parser = etree.XMLParser(
+        resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False, remove_blank_text=False
+    )
+    try:
+        root = etree.fromstring(data, parser)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise UnreadableDocument("It is not well-formed XML.") from error
+    info: Any = root.getroottree().docinfo
+    if info.doctype or root.getprevious() is not None or root.getnext() is not None:
+        raise UnreadableDocument("It has a DOCTYPE, a comment or a processing instruction.")
+    if any(not isinstance(element.tag, str) for element in root.iter()):
+        raise UnreadableDocument("It has a comment, an entity or a processing instruction.")
+    return Node(root)
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedSignature:
+    """A signature as read: every field is a claim until the verify functions have passed."""
+
+    shape: xades.Shape
+    algorithm: str
+    data_digest: bytes
+    key_info_digest: bytes | None
+    properties_digest: bytes
+    value: bytes
+    chain: tuple[bytes, ...]
+    """DER certificates as they stand in KeyInfo."""
+    signing_time: datetime
+    certificate_digest: bytes
+    policy: tuple[str, bytes] | None
+
+    def key_info(self) -> bytes:
+        return xades.key_info(self.shape, chain=self.chain)
+
+    def properties(self) -> bytes:
+        return xades.signed_properties(
+            self.shape,
+            certificate_digest=self.certificate_digest,
+            signing_time=self.signing_time,
+            policy=self.policy,
+        )
+
+    def info(self) -> bytes:
+        return xades.signed_info(
+            self.shape,
+            algorithm=self.algorithm,
+            data_digest=self.data_digest,
+            properties_digest=self.properties_digest,
+            key_info_digest=self.key_info_digest,
+        )
+
+    def xml(self) -> str:
+        """The one canonical form that these values have inside a document."""
+        return xades.signature(
+            self.shape,
+            info=self.info(),
+            value=self.value,
+            keys=self.key_info(),
+            properties=self.properties(),
+        )
+
+
+def parse_signature(node: Node, *, shape: xades.Shape) -> UnverifiedSignature:
+    """Reads ``<ds:Signature>`` by position; raises Finding where it is not of this shape.
+
+    Positions that this reads past (Ids, Targets, constant texts) are held by composing it again.
+    """
+    info = node.child(f"{_DS}SignedInfo")
+    if info.child(f"{_DS}CanonicalizationMethod").attribute("Algorithm") != xades.EXCLUSIVE:
+        raise Finding(SubIndication.CRYPTO_CONSTRAINTS_FAILURE, "only Exclusive C14N is accepted")
+    algorithm = info.child(f"{_DS}SignatureMethod").attribute("Algorithm")
+    if algorithm not in xades.SIGNATURE_ALGORITHMS:
+        raise Finding(SubIndication.CRYPTO_CONSTRAINTS_FAILURE, "the signature algorithm is not accepted")
+    digests = [_reference(reference) for reference in info.each(f"{_DS}Reference")]
+    expected = 2 if shape.key_info_id is None else 3
+    if len(digests) != expected:
+        raise Finding(SubIndication.FORMAT_FAILURE, f"a signature of this kind has {expected} References")
+    value = node.data(f"{_DS}SignatureValue")
+    x509_data = node.child(f"{_DS}KeyInfo").child(f"{_DS}X509Data")
+    chain: list[bytes] = []
+    while x509_data.peek() is not None and len(chain) <= MAX_CHAIN:
+        chain.append(x509_data.data(f"{_DS}X509Certificate"))
+    if not 1 <= len(chain) <= MAX_CHAIN:
+        raise Finding(SubIndication.FORMAT_FAILURE, f"KeyInfo holds 1 to {MAX_CHAIN} certificates")
+    properties = (
+        node.child(f"{_DS}Object")
+        .child(f"{_XADES}QualifyingProperties")
+        .child(f"{_XADES}SignedProperties")
+        .child(f"{_XADES}SignedSignatureProperties")
+    )
+    signing_time = properties.time(f"{_XADES}SigningTime")
+    if properties.peek() != f"{_XADES}SigningCertificateV2":
+        raise Finding(
+            SubIndication.NO_SIGNING_CERTIFICATE_FOUND, "the signature does not bind its certificate"
+        )
+    certificate_digest = _digest(
+        properties.child(f"{_XADES}SigningCertificateV2").child(f"{_XADES}Cert").child(f"{_XADES}CertDigest")
+    )
+    policy = None
+    if shape.has_policy:
+        if properties.peek() != f"{_XADES}SignaturePolicyIdentifier":
+            raise Finding(SubIndication.SIGNATURE_POLICY_NOT_AVAILABLE, "the seal names no signature policy")
+        named = properties.child(f"{_XADES}SignaturePolicyIdentifier").child(f"{_XADES}SignaturePolicyId")
+        identifier = named.child(f"{_XADES}SigPolicyId").text(f"{_XADES}Identifier")
+        policy = (identifier, _digest(named.child(f"{_XADES}SigPolicyHash")))
+    return UnverifiedSignature(
+        shape=shape,
+        algorithm=algorithm,
+        data_digest=digests[0],
+        key_info_digest=None if shape.key_info_id is None else digests[1],
+        properties_digest=digests[-1],
+        value=value,
+        chain=tuple(chain),
+        signing_time=signing_time,
+        certificate_digest=certificate_digest,
+        policy=policy,
+    )
+
+
+def _reference(node: Node) -> bytes:
+    node.child(f"{_DS}Transforms")
+    return _digest(node)
+
+
+def _digest(node: Node) -> bytes:
+    if node.child(f"{_DS}DigestMethod").attribute("Algorithm") != xades.SHA256:
+        raise Finding(SubIndication.CRYPTO_CONSTRAINTS_FAILURE, "the digest algorithm is not accepted")
+    return node.data(f"{_DS}DigestValue")
+
+
+def signing_certificate(signature: UnverifiedSignature) -> x509.Certificate:
+    """The certificate that SigningCertificateV2 binds: the first of KeyInfo, or a Finding."""
+    if xades.sha256(signature.chain[0]) != signature.certificate_digest:
+        raise Finding(
+            SubIndication.NO_SIGNING_CERTIFICATE_FOUND,
+            "the certificate in KeyInfo is not the one that the signature binds",
+        )
+    return certpath.load_certificate(signature.chain[0])
+
+
+def verify_digests(signature: UnverifiedSignature, *, data: bytes) -> None:
+    """Every Reference's digest is that of its bytes; ``data`` is what the first one points at."""
+    for name, stated, actual in (
+        ("signed content", signature.data_digest, data),
+        ("signed properties", signature.properties_digest, signature.properties()),
+    ):
+        if stated != xades.sha256(actual):
+            raise Finding(SubIndication.HASH_FAILURE, f"the {name} differ from what was signed")
+    if signature.key_info_digest is not None and signature.key_info_digest != xades.sha256(
+        signature.key_info()
+    ):
+        raise Finding(SubIndication.HASH_FAILURE, "the key information differs from what was signed")
+
+
+def verify_value(signature: UnverifiedSignature, *, certificate: x509.Certificate) -> None:
+    """SignatureValue is by the certificate's key over SignedInfo, by the algorithm that it names."""
+    key = certificate.public_key()
+    failure = Finding(SubIndication.SIG_CRYPTO_FAILURE, "the signature is not by the certificate's key")
+    try:
+        if isinstance(key, ec.EllipticCurvePublicKey) and signature.algorithm == xades.ECDSA_SHA256:
+            verify_p256(key, signature.value, data=signature.info())
+        elif isinstance(key, rsa.RSAPublicKey) and signature.algorithm == xades.RSA_SHA256:
+            key.verify(signature.value, signature.info(), padding.PKCS1v15(), hashes.SHA256())
+        else:
+            raise failure
+    except (SignatureInvalid, InvalidSignature) as error:
+        raise failure from error

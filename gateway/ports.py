@@ -1,0 +1,275 @@
+"""What the services need from the world, as protocols.
+
+The law: each store method is one message to the database and one database transaction: it has been
+committed when it returns, and it changed nothing when it raises. Every method of a store names the
+relying party first and sees no other's rows. A repeated write with the same ids finds the first one.
+An unreachable store raises StoreUnavailable; no other foreign exception passes. How any of it is
+done is left to storage and outbound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+from gateway.core.model import (
+    DeviceBinding,
+    RawAssertion,
+    Registration,
+    RelyingParty,
+    Subject,
+)
+from gateway.core.transaction import Event, State, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvidence:
+    """One level of one evidence: the bytes that were sealed, never re-serialised."""
+
+    relying_party: str
+    id: UUID
+    transaction_id: UUID
+    level: str
+    """``B-B``; later ``B-T``, ``B-LT``, ``B-LTA``."""
+    document: bytes
+    sealed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """One entry of the outbox: wake the subject's devices; the push carries ``id`` and nothing else."""
+
+    relying_party: str
+    id: UUID
+    transaction_id: UUID
+    attempts: int
+    push_targets: tuple[str, ...]
+    """Of the subject's active devices; read when the entry is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crl:
+    number: int
+    der: bytes
+    this_update: datetime
+    next_update: datetime
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Aware, UTC."""
+        ...
+
+
+class Store(Protocol):
+    """Postgres."""
+
+    # subjects and registrations
+    def start_registration(
+        self, registration: Registration, *, subject: Subject, request_id: str, request_digest: bytes
+    ) -> tuple[Registration, Subject, bytes]:
+        """Stores subject (unless the externalRef is known: then its attributes are replaced when any
+        are given) and registration with an event; answers what now stands under the request id: the
+        given registration, or the one of an earlier call with its request digest."""
+        ...
+
+    def registration(self, relying_party: str, registration_id: UUID) -> Registration | None: ...
+
+    def reserve_activation_try(
+        self, relying_party: str, activation_id: UUID, *, max_failures: int, at: datetime
+    ) -> Registration | None:
+        """Counts one failure in advance, atomically; None where the id is unknown, over, or used up.
+        The one that reaches max_failures is still given back; a later one is not."""
+        ...
+
+    def activate(
+        self, registration: Registration, *, binding: DeviceBinding, push_target: str | None, at: datetime
+    ) -> bool:
+        """PENDING -> ACTIVATED with the new binding and its certificate, and the try given back; False
+        where the registration is no longer PENDING."""
+        ...
+
+    def block_registration(self, relying_party: str, registration_id: UUID, *, at: datetime) -> bool:
+        """PENDING -> BLOCKED after the last try failed."""
+        ...
+
+    def subject(self, relying_party: str, subject_id: UUID) -> Subject | None: ...
+
+    def subject_by_ref(self, relying_party: str, external_ref: str) -> Subject | None: ...
+
+    # device bindings
+    def binding(self, relying_party: str, binding_id: UUID) -> DeviceBinding | None: ...
+
+    def bindings_of(self, relying_party: str, subject_id: UUID) -> Sequence[DeviceBinding]: ...
+
+    def remember_nonce(
+        self, relying_party: str, binding_id: UUID, nonce: str, *, expires_at: datetime
+    ) -> bool:
+        """False where the nonce of this binding's request signature was seen before."""
+        ...
+
+    def reserve_try(self, relying_party: str, binding_id: UUID, *, max_failures: int) -> bool:
+        """Counts one failure of the binding and of its subject in advance, atomically; False where either
+        already has max_failures or the binding is not ACTIVE."""
+        ...
+
+    def release_try(self, relying_party: str, binding_id: UUID) -> None:
+        """Takes one reserved try back: possession was not proven, so nobody's try was burnt."""
+        ...
+
+    def lock_if_spent(self, relying_party: str, binding_id: UUID, *, max_failures: int, at: datetime) -> bool:
+        """ACTIVE -> LOCKED where max_failures is reached."""
+        ...
+
+    def revoke(self, relying_party: str, binding_id: UUID, *, at: datetime) -> bool:
+        """ACTIVE or LOCKED -> REVOKED with the certificate's serial number on the revocation list, in one."""
+        ...
+
+    # transactions
+    def start_transaction(
+        self, transaction: Transaction, *, request_id: str, request_digest: bytes
+    ) -> tuple[Transaction, bytes]:
+        """Stores transaction, event and wake-up; answers what now stands under the request id and its
+        request digest: the given one, or that of an earlier call."""
+        ...
+
+    def started(self, relying_party: str, request_id: str) -> tuple[Transaction, bytes] | None:
+        """What an earlier start under this request id left, and its request digest."""
+        ...
+
+    def transaction(self, relying_party: str, transaction_id: UUID) -> Transaction | None: ...
+
+    def transaction_states(
+        self, relying_party: str, transaction_ids: Sequence[UUID]
+    ) -> Mapping[UUID, State]: ...
+
+    def waiting_for(self, relying_party: str, binding_id: UUID, *, at: datetime) -> Sequence[Transaction]:
+        """Those of the binding's subject that REQUESTED or PENDING, unexpired, unclaimed or claimed by this
+        binding; oldest first."""
+        ...
+
+    def claim(self, transaction: Transaction, *, binding_id: UUID, at: datetime) -> bool:
+        """Guarded on the state, on time, and on no other binding having claimed; repeated: True."""
+        ...
+
+    def decide(
+        self,
+        transaction: Transaction,
+        *,
+        event: Event,
+        assertion: RawAssertion,
+        acr: str,
+        amr: tuple[str, ...],
+        failed_attempts: int,
+        at: datetime,
+    ) -> bool:
+        """PENDING -> APPROVED or REJECTED with the raw assertion (without its PIN signature), in one with
+        the failures of binding and subject: back to zero where ``amr`` has ``pin``, else the one reserved
+        try is given back (or a thief could wash failed PIN tries away by saying no). False, and nothing
+        changed, where it was no longer PENDING."""
+        ...
+
+    def finish(self, transaction: Transaction, *, event: Event, reason: str, at: datetime) -> bool:
+        """Any other transition of the table, guarded on the state it leaves; reason is a code word."""
+        ...
+
+    def assertion(self, relying_party: str, transaction_id: UUID) -> RawAssertion | None: ...
+
+    # evidence
+    def complete(self, transaction: Transaction, *, evidence: StoredEvidence, at: datetime) -> bool:
+        """APPROVED -> COMPLETED with the evidence row, in one; False where it was no longer APPROVED."""
+        ...
+
+    def evidence(self, relying_party: str, transaction_id: UUID) -> StoredEvidence | None:
+        """The highest level."""
+        ...
+
+
+class WorkStore(Protocol):
+    """What the worker asks of Postgres; a lease is a row with a holder and an end."""
+
+    def lease(self, name: str, *, holder: str, at: datetime, seconds: int) -> bool:
+        """Takes or renews; False where another holds it."""
+        ...
+
+    def overdue(self, relying_party: str, *, at: datetime, limit: int) -> Sequence[Transaction]:
+        """REQUESTED or PENDING past their end."""
+        ...
+
+    def unsealed(self, relying_party: str, *, before: datetime, limit: int) -> Sequence[Transaction]:
+        """APPROVED since before the given time."""
+        ...
+
+    def take_wakes(
+        self, relying_party: str, *, at: datetime, lease_seconds: int, limit: int
+    ) -> Sequence[Wake]:
+        """Due entries, each leased to the caller: not due again before the lease ends."""
+        ...
+
+    def wake_sent(self, wake: Wake, *, at: datetime) -> None:
+        """Removes the entry and moves its transaction REQUESTED -> PENDING where it still is."""
+        ...
+
+    def wake_failed(self, wake: Wake, *, retry_at: datetime) -> None: ...
+
+    def forget_nonces(self, relying_party: str, *, at: datetime) -> int: ...
+
+
+class CrlStore(Protocol):
+    def latest_crl(self) -> Crl | None: ...
+
+    def add_crl(self, crl: Crl) -> bool:
+        """False where the number is taken."""
+        ...
+
+    def revoked(self) -> Sequence[tuple[int, datetime]]:
+        """Serial number and time of each revoked device certificate."""
+        ...
+
+
+class SealKey(Protocol):
+    """The key that seals evidence; a file, or an HSM."""
+
+    @property
+    def chain(self) -> Sequence[bytes]:
+        """DER certificates, the seal's own first, without the anchor."""
+        ...
+
+    def sign(self, data: bytes) -> bytes:
+        """ECDSA P-256 SHA-256 over data as r || s; raises SealUnavailable."""
+        ...
+
+
+class DeviceCA(Protocol):
+    @property
+    def chain(self) -> Sequence[bytes]:
+        """DER certificates from the device CA's own upwards, without the anchor."""
+        ...
+
+    def issue(self, key: EllipticCurvePublicKey, *, binding_id: UUID, at: datetime) -> bytes:
+        """A DER certificate for a device's signing key; its subject is the binding's id."""
+        ...
+
+    def crl(self, *, at: datetime) -> bytes:
+        """A DER CRL in force at the given time, of all that is revoked by then."""
+        ...
+
+
+class PushSender(Protocol):
+    def send(self, target: str, *, wake_id: UUID) -> None:
+        """Raises UnavailableError where the push service did not take it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tenants:
+    """The relying parties and what each may use: configuration, as the services see it."""
+
+    relying_parties: Mapping[str, RelyingParty]
+    profiles: Mapping[str, tuple[str, ...]]
+    """Ids of the signature profiles that each relying party may use."""
