@@ -1,0 +1,277 @@
+"""Configuration: TOML files into frozen values, every fault at once, each with its file and line.
+
+The law: every key is known or refused; there is no default that weakens anything; a value beyond what
+the RTS allows names the article. ``load`` reads gateway.toml, callers/*.toml and profiles/*.toml of one
+folder; relative paths are relative to that folder. Building the parts from it is left to ``wsgi``.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gateway.core.model import Factor, Kind
+from gateway.core.profile import SignatureProfile
+
+OPERATIONS = frozenset(
+    {
+        "Heartbeat",
+        "StartRegistration",
+        "GetRegistration",
+        "StartConsentSignature",
+        "GetTransaction",
+        "CancelTransaction",
+        "GetEvidence",
+        "VerifyEvidence",
+    }
+)
+"""What a caller can be granted, as named in the WSDL."""
+MAIN = "gateway.toml"
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; ``faults`` are complete sentences, one a fault."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Listen(_Table):
+    host: Literal["127.0.0.1"] | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    socket: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Listen:
+        if (self.socket is None) == (self.host is None) or (self.host is None) != (self.port is None):
+            raise ValueError("either socket, or host and port")
+        return self
+
+
+class Web(_Table):
+    workers: Annotated[int, Field(ge=1, le=64)]
+    threads: Annotated[int, Field(ge=140, le=1024)]
+    """At least 140: 128 calls may wait, and others must still be served."""
+    max_request_bytes: Annotated[int, Field(ge=65_536, le=16_777_216)]
+    max_device_request_bytes: Annotated[int, Field(ge=4_096, le=1_048_576)]
+
+
+class Database(_Table):
+    embedded: Path | None = None
+    dsn: str | None = None
+    owner_dsn: str | None = None
+    pool_size: Annotated[int, Field(ge=1, le=64)]
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Database:
+        if (self.embedded is None) == (self.dsn is None) or (self.dsn is None) != (self.owner_dsn is None):
+            raise ValueError("either embedded (a folder), or dsn and owner_dsn")
+        return self
+
+
+class Keys(_Table):
+    seal_key: Path
+    seal_chain: Path
+    device_ca_key: Path
+    device_ca_chain: Path
+    trust: Path
+    encryption_keys: Path
+    """TOML file: current = "id", and a table keys of id = 64 hexadecimal digits."""
+    index_secret: Path
+    activation_secret: Path
+    """Each a file of 64 hexadecimal digits."""
+
+
+class Registration(_Table):
+    code_digits: Annotated[int, Field(ge=4, le=12)]
+    lifetime_seconds: Annotated[int, Field(ge=60, le=604_800)]
+    max_failures: int
+
+    @model_validator(mode="after")
+    def _rts(self) -> Registration:
+        if not 1 <= self.max_failures <= 5:
+            raise ValueError("max_failures: 1 to 5, RTS (EU) 2018/389 article 4(3)(b)")
+        return self
+
+
+class Push(_Table):
+    relay: Annotated[str, Field(pattern=r"^https?://")]
+
+
+class RelyingPartyTable(_Table):
+    id: Name
+    name: Annotated[str, Field(min_length=1, max_length=120)]
+    profiles: list[Name]
+
+
+class GatewayTable(_Table):
+    mode: Literal["sandbox", "production"]
+    public_url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*$")]
+    listen: Listen
+    web: Web
+    database: Database
+    keys: Keys
+    registration: Registration
+    push: Push | None = None
+    relying_party: Annotated[list[RelyingPartyTable], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _mode(self) -> GatewayTable:
+        if self.mode == "production":
+            if self.listen.socket is None:
+                raise ValueError("production listens on a unix socket behind the TLS proxy only")
+            if self.database.dsn is None:
+                raise ValueError("production needs database.dsn: the embedded database is for the sandbox")
+            if not self.public_url.startswith("https://"):
+                raise ValueError("production needs a public_url that is https")
+        return self
+
+
+class CallerTable(_Table):
+    id: Name
+    relying_party: Name
+    secret_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    rights: list[str]
+
+    @model_validator(mode="after")
+    def _rights(self) -> CallerTable:
+        unknown = sorted(set(self.rights) - OPERATIONS)
+        if unknown:
+            raise ValueError(f"rights: no such operation: {', '.join(unknown)}")
+        return self
+
+
+class ProfileTable(_Table):
+    id: Name
+    kind: Kind
+    factors: list[Factor]
+    lifetime_seconds: int
+    signing_time_skew_seconds: int
+    max_text_length: int
+    max_failures: int
+    released_attributes: list[str]
+    hardware_key: bool
+
+    def profile(self) -> SignatureProfile:
+        fields = self.model_dump()
+        lists = {"factors": tuple(self.factors), "released_attributes": tuple(self.released_attributes)}
+        return SignatureProfile(**{**fields, **lists})
+
+    @model_validator(mode="after")
+    def _rules(self) -> ProfileTable:
+        self.profile()
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    folder: Path
+    gateway: GatewayTable
+    callers: Mapping[str, CallerTable]
+    profiles: Mapping[str, SignatureProfile]
+
+    def path(self, configured: Path) -> Path:
+        """A configured path, relative ones taken from the configuration's folder."""
+        return configured if configured.is_absolute() else (self.folder / configured).resolve()
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def load(folder: Path) -> Configuration:
+    """Reads and checks everything; raises ConfigurationError with every fault that there is."""
+    faults: list[str] = []
+    main = _read(folder / MAIN, GatewayTable, faults)
+    callers = _read_all(folder / "callers", CallerTable, faults)
+    profiles = _read_all(folder / "profiles", ProfileTable, faults)
+    if main is not None:
+        tenants = [party.id for party in main.relying_party]
+        if len(set(tenants)) != len(tenants):
+            faults.append(f"{folder / MAIN}: relying_party: an id stands twice")
+        for party in main.relying_party:
+            for name in party.profiles:
+                if name not in profiles:
+                    faults.append(
+                        f"{folder / MAIN}: relying_party {party.id}: no profile {name} in profiles/"
+                    )
+        for caller in callers.values():
+            if caller.relying_party not in tenants:
+                faults.append(f"{folder / 'callers'}: {caller.id}: no relying party {caller.relying_party}")
+        for key, path in main.keys:
+            whole = path if path.is_absolute() else folder / path
+            if not whole.is_file():
+                faults.append(f"{folder / MAIN}: keys.{key}: there is no file {whole}")
+    if faults or main is None:
+        raise ConfigurationError(faults)
+    return Configuration(
+        folder=folder,
+        gateway=main,
+        callers=callers,
+        profiles={name: table.profile() for name, table in profiles.items()},
+    )
+
+
+def _read_all(folder: Path, model: type[_Model], faults: list[str]) -> dict[str, _Model]:
+    found: dict[str, _Model] = {}
+    for file in sorted(folder.glob("*.toml")):
+        table = _read(file, model, faults)
+        if table is not None:
+            name: str = table.id  # type: ignore[attr-defined]
+            if name in found:
+                faults.append(f"{file}: id: {name} stands in another file too")
+            found[name] = table
+    return found
+
+
+def _read(file: Path, model: type[_Model], faults: list[str]) -> _Model | None:
+    try:
+        text = file.read_text(encoding="utf-8")
+        return model.model_validate(tomllib.loads(text))
+    except OSError as error:
+        faults.append(f"{file}: cannot be read: {error.strerror}")
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        faults.append(f"{file}: not TOML: {error}")
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_context=False):
+            faults.append(f"{file}:{_line(text, fault['loc'])}: {_where(fault['loc'])}: {fault['msg']}")
+    return None
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return path.lstrip(".") or "file"
+
+
+def _line(text: str, location: tuple[int | str, ...]) -> int:
+    """The line of a key, or of the nearest table around it; 1 where there is neither."""
+    table: list[Any] = []
+    counts: dict[str, int] = {}
+    best, depth = 1, 0
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[\[\s*([\w.-]+)\s*\]\]", line):
+            name = header.group(1)
+            counts[name] = counts.get(name, -1) + 1
+            table = [*name.split("."), counts[name]]
+        elif header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
+            table = list(header.group(1).split("."))
+        elif key := re.match(r"\s*([\w-]+)\s*=", line):
+            here = [*table, key.group(1)]
+            if here == list(location[: len(here)]) and len(here) > depth:
+                best, depth = number, len(here)
+            continue
+        if table and table == list(location[: len(table)]) and len(table) > depth:
+            best, depth = number, len(table)
+    return best

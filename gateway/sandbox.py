@@ -1,0 +1,229 @@
+"""Makes a sandbox: a folder with keys, certificates, callers, profiles and gateway.toml, ready to run.
+
+The law: every secret is fresh and random, every file with one is readable by its owner alone, and the
+certificates say SANDBOX in their names. Nothing that exists is overwritten. Production keys are made
+by the bank's own PKI; ``docs/operations.md`` says with which extensions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from gateway.config import OPERATIONS
+from gateway.core.certpath import NO_REV_AVAIL, Role
+from gateway.core.model import whole_seconds
+
+LIFETIME = timedelta(days=10 * 365)
+CALLER = "demo-bank-core"
+RELYING_PARTY = "demo-bank"
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """A CA of the sandbox: its certificate and the key to it."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class Pki:
+    """root -> seal certificate; root -> device CA; and the root's CRL."""
+
+    root: Issuer
+    seal: Issuer
+    device_ca: Issuer
+    root_crl: x509.CertificateRevocationList
+
+    def trust_pem(self) -> bytes:
+        """Anchor first: tools that read one certificate read that one."""
+        return self.root.certificate.public_bytes(Encoding.PEM) + self.root_crl.public_bytes(Encoding.PEM)
+
+
+def make_pki(*, at: datetime) -> Pki:
+    """A fresh hierarchy, valid from an hour before ``at`` for ten years."""
+    root = certify("SANDBOX Root CA", issuer=None, at=at, path_length=1)
+    return Pki(
+        root=root,
+        seal=certify("SANDBOX Seal", issuer=root, at=at, role=Role.SEAL),
+        device_ca=certify("SANDBOX Device CA", issuer=root, at=at, path_length=0),
+        root_crl=x509.CertificateRevocationListBuilder()
+        .issuer_name(root.certificate.subject)
+        .last_update(whole_seconds(at) - timedelta(hours=1))
+        .next_update(whole_seconds(at) + LIFETIME)
+        .add_extension(x509.CRLNumber(1), critical=False)
+        .sign(root.key, hashes.SHA256()),
+    )
+
+
+def certify(
+    name: str,
+    *,
+    issuer: Issuer | None,
+    at: datetime,
+    path_length: int | None = None,
+    role: Role | None = None,
+    no_rev_avail: bool = True,
+) -> Issuer:
+    """One certificate: a CA where there is a path length, an end entity with a role where there is one."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "mobileid-gateway"),
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
+        ]
+    )
+    is_ca = path_length is not None
+    signer = Issuer(certificate=None, key=key) if issuer is None else issuer  # type: ignore[arg-type]
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject if issuer is None else issuer.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(whole_seconds(at) - timedelta(hours=1))
+        .not_valid_after(whole_seconds(at) + LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=path_length), critical=True)
+        .add_extension(key_usage(is_ca=is_ca), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.key.public_key()), critical=False
+        )
+    )
+    if role is not None:
+        builder = builder.add_extension(
+            x509.CertificatePolicies([x509.PolicyInformation(role.value, None)]), critical=False
+        )
+        if no_rev_avail:
+            builder = builder.add_extension(
+                x509.UnrecognizedExtension(NO_REV_AVAIL, b"\x05\x00"), critical=False
+            )
+    return Issuer(builder.sign(signer.key, hashes.SHA256()), key)
+
+
+def key_usage(*, is_ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not is_ca,
+        content_commitment=not is_ca,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=is_ca,
+        crl_sign=is_ca,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def make_sandbox(folder: Path, *, port: int, at: datetime) -> None:
+    """Writes a whole sandbox into a folder that does not exist yet or is empty."""
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty: nothing is overwritten")
+    for part in ("keys", "callers", "profiles"):
+        (folder / part).mkdir(parents=True, mode=0o700)
+    pki = make_pki(at=at)
+    for name, issuer in (("seal", pki.seal), ("device-ca", pki.device_ca)):
+        private = issuer.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        write_secret(folder / "keys" / f"{name}.key.pem", private)
+        write_secret(folder / "keys" / f"{name}.pem", issuer.certificate.public_bytes(Encoding.PEM))
+    write_secret(folder / "keys" / "trust.pem", pki.trust_pem())
+    key_id = secrets.token_hex(4)
+    write_secret(
+        folder / "keys" / "encryption-keys.toml",
+        f'current = "{key_id}"\n\n[keys]\n{key_id} = "{secrets.token_hex(32)}"\n'.encode(),
+    )
+    for name in ("index-secret", "activation-secret"):
+        write_secret(folder / "keys" / name, secrets.token_hex(32).encode())
+    secret = new_caller_secret()
+    write_secret(folder / "keys" / f"{CALLER}.secret", secret.encode())
+    write_secret(
+        folder / "callers" / f"{CALLER}.toml",
+        caller_file(CALLER, relying_party=RELYING_PARTY, secret=secret, rights=sorted(OPERATIONS)).encode(),
+    )
+    write_secret(folder / "profiles" / "consent-pin.toml", _PROFILE.encode())
+    write_secret(folder / "gateway.toml", _MAIN.format(port=port).encode())
+
+
+def new_caller_secret() -> str:
+    """256 random bits as 43 characters of base64url."""
+    return secrets.token_urlsafe(32)
+
+
+def caller_file(caller_id: str, *, relying_party: str, secret: str, rights: list[str]) -> str:
+    """The text of callers/ID.toml; it holds the secret's SHA-256 only."""
+    granted = "".join(f'    "{right}",\n' for right in rights)
+    return (
+        f'id = "{caller_id}"\n'
+        f'relying_party = "{relying_party}"\n'
+        f'secret_sha256 = "{hashlib.sha256(secret.encode()).hexdigest()}"\n'
+        f"rights = [\n{granted}]\n"
+    )
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """A new file that only its owner reads; one that exists is never overwritten."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+
+
+_PROFILE = """\
+id = "consent-pin"
+kind = "consent-signature"
+factors = ["device", "pin"]
+lifetime_seconds = 300
+signing_time_skew_seconds = 120
+max_text_length = 50000
+max_failures = 3
+released_attributes = ["name", "date-of-birth"]
+hardware_key = false
+"""
+
+_MAIN = """\
+mode = "sandbox"
+public_url = "http://127.0.0.1:{port}"
+
+[listen]
+host = "127.0.0.1"
+port = {port}
+
+[web]
+workers = 2
+threads = 160
+max_request_bytes = 8388608
+max_device_request_bytes = 262144
+
+[database]
+embedded = "database"
+pool_size = 8
+
+[keys]
+seal_key = "keys/seal.key.pem"
+seal_chain = "keys/seal.pem"
+device_ca_key = "keys/device-ca.key.pem"
+device_ca_chain = "keys/device-ca.pem"
+trust = "keys/trust.pem"
+encryption_keys = "keys/encryption-keys.toml"
+index_secret = "keys/index-secret"
+activation_secret = "keys/activation-secret"
+
+[registration]
+code_digits = 6
+lifetime_seconds = 3600
+max_failures = 3
+
+[[relying_party]]
+id = "demo-bank"
+name = "Demo Bank (sandbox)"
+profiles = ["consent-pin"]
+"""

@@ -1,0 +1,87 @@
+"""What every use case is given: the ports, the tenants' configuration, and nothing that changes.
+
+The law: built once by the composition root; a service takes it first, then the caller, then keywords.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from gateway import __version__
+from gateway.core.certpath import TrustStore
+from gateway.core.errors import GatewayError, MisuseError, ProfileNotAvailable
+from gateway.core.model import Caller, Kind, RelyingParty
+from gateway.core.profile import SignatureProfile
+from gateway.ports import Clock, DeviceCA, SealKey, Store, Tenants
+from gateway.services.waits import Waits
+
+SOFTWARE = f"mobileid-gateway {__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationRules:
+    """How activation codes are; the RTS bounds are held by the configuration."""
+
+    code_digits: int
+    lifetime_seconds: int
+    max_failures: int
+    secret: bytes
+    """32 bytes: codes are derived from it, so that none is ever stored."""
+
+    def code(self, registration_id: UUID) -> str:
+        """The decimal code of a registration: HMAC-SHA-256 of its id, modulo 10 to the digits."""
+        mac = hmac.digest(self.secret, b"activation-code:" + registration_id.bytes, hashlib.sha256)
+        return str(int.from_bytes(mac, "big") % 10**self.code_digits).zfill(self.code_digits)
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    store: Store
+    tenants: Tenants
+    profiles: Mapping[str, SignatureProfile]
+    """All signature profiles by id; ``tenants`` says who may use which."""
+    device_ca: DeviceCA
+    seal_key: SealKey
+    trust: TrustStore
+    activation: ActivationRules
+    clock: Clock
+    waits: Waits
+    public_url: str
+    """Base URL as devices see it, without a slash at its end."""
+
+    def relying_party(self, relying_party_id: str) -> RelyingParty:
+        """Raises MisuseError: callers' relying parties were checked when configuration was read."""
+        try:
+            return self.tenants.relying_parties[relying_party_id]
+        except KeyError:
+            raise MisuseError("a caller of an unknown relying party") from None
+
+    def profile(self, relying_party_id: str, *, kind: Kind, profile_id: str | None) -> SignatureProfile:
+        """The named profile, or the relying party's first for the kind; ProfileNotAvailable without."""
+        for candidate in self.tenants.profiles[relying_party_id]:
+            profile = self.profiles[candidate]
+            if profile.kind is kind and profile_id in (None, profile.id):
+                return profile
+        raise ProfileNotAvailable(field="profile")
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    time: datetime
+    version: str
+    database: bool
+
+
+def heartbeat(gw: Gateway, caller: Caller, *, at: datetime) -> Heartbeat:
+    """Says that the gateway answers and whether its database does."""
+    caller.require("Heartbeat")
+    try:
+        gw.store.transaction_states(caller.relying_party, [UUID(int=0)])
+    except GatewayError:
+        return Heartbeat(at, __version__, False)
+    return Heartbeat(at, __version__, True)
