@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -227,3 +228,10 @@ id = "demo-bank"
 name = "Demo Bank (sandbox)"
 profiles = ["consent-pin"]
 """
+
+
+def set_port(folder: Path, *, port: int) -> None:
+    """Makes a sandbox that exists listen on another port."""
+    file = folder / "gateway.toml"
+    text = re.sub(r"(?m)^port = \d+$", f"port = {port}", file.read_text())
+    file.write_text(re.sub(r"(?m)^(public_url = .*):\d+\"$", rf'\1:{port}"', text))
