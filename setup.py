@@ -45,6 +45,9 @@ setup(
     package_data={"gateway.samples": ["*.txt"], "gateway.storage": ["migrations/*.sql"]},
     data_files=[
         ("share/mobileid-gateway/schemas", sorted(str(p) for p in Path("schemas").iterdir() if p.is_file())),
+        ("share/mobileid-gateway/conf", ["conf/gateway.toml"]),
+        ("share/mobileid-gateway/conf/callers", sorted(str(p) for p in Path("conf/callers").iterdir())),
+        ("share/mobileid-gateway/conf/profiles", sorted(str(p) for p in Path("conf/profiles").iterdir())),
         ("share/mobileid-gateway/wsdl", sorted(str(p) for p in Path("wsdl").iterdir() if p.is_file())),
     ],
     install_requires=RUNTIME,

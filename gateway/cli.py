@@ -22,11 +22,13 @@ import structlog
 
 from gateway import __version__
 from gateway.authenticator.cli import add_commands as add_authenticator_commands
+from gateway.authenticator.errors import AuthenticatorError
+from gateway.composition import DSN_VARIABLE, FOLDER_VARIABLE, build_gateway, build_store
 from gateway.config import OPERATIONS, Configuration, ConfigurationError, load
 from gateway.core.certpath import parse_trust
 from gateway.core.commands import xmlsec1_commands
 from gateway.core.conclusion import Conclusion, Indication
-from gateway.core.errors import UnreadableDocument
+from gateway.core.errors import GatewayError, MisuseError, UnreadableDocument
 from gateway.core.model import format_time, utc_now
 from gateway.core.report import render
 from gateway.core.verifier import verify_evidence
@@ -34,9 +36,8 @@ from gateway.demo import DemoFailed, demonstrate
 from gateway.logs import configure_logging
 from gateway.sandbox import CALLER, caller_file, make_sandbox, new_caller_secret, set_port, write_secret
 from gateway.storage.embedded import EmbeddedPostgres, EmbeddedUnavailable
-from gateway.storage.migrate import MigrationRefused, migrate
+from gateway.storage.migrate import check, migrate
 from gateway.supervisor import ProcessSpec, run
-from gateway.wsgi import DSN_VARIABLE, FOLDER_VARIABLE, build_gateway, build_store
 
 EXIT_CODES = {Indication.TOTAL_PASSED: 0, Indication.TOTAL_FAILED: 1, Indication.INDETERMINATE: 2}
 UNUSABLE = 3
@@ -49,13 +50,24 @@ class CommandFailed(Exception):
     """One sentence for the person at the terminal."""
 
 
+_SAID = (CommandFailed, EmbeddedUnavailable, DemoFailed, AuthenticatorError, MisuseError, GatewayError)
+"""Errors whose message is a sentence for the person at the terminal."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
     except ConfigurationError as error:
         print("The configuration cannot be used:", *error.faults, sep="\n  ", file=sys.stderr)
-    except (CommandFailed, EmbeddedUnavailable, MigrationRefused, DemoFailed) as error:
+    except (
+        CommandFailed,
+        EmbeddedUnavailable,
+        DemoFailed,
+        AuthenticatorError,
+        MisuseError,
+        GatewayError,
+    ) as error:
         print(error, file=sys.stderr)
     return UNUSABLE
 
@@ -142,8 +154,8 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser(
         "demo",
         help="one consent signature, end to end",
-        description="Starts a sandbox, binds a software authenticator, signs a text, fetches the evidence and "
-        "verifies it. Exits with the verification's code.",
+        description="Starts a sandbox, binds a software authenticator, signs a text, fetches the "
+        "evidence and verifies it. Exits with the verification's code.",
     )
     demo.add_argument("--folder", type=Path, default=Path("var/demo"), help="default: %(default)s")
     demo.add_argument("--port", type=int, default=DEFAULT_PORT, help="default: %(default)s")
@@ -186,6 +198,7 @@ def serve(folder: Path, *, announce: str = "") -> int:
     try:
         if database is not None:
             migrate(owner_dsn)
+        check(app_dsn)
         build_gateway(configuration, build_store(configuration, app_dsn))
     except BaseException:
         if database is not None:
@@ -261,7 +274,9 @@ def _check_config(arguments: argparse.Namespace) -> int:
 def _caller_new(arguments: argparse.Namespace) -> int:
     configuration = load(arguments.conf)
     if arguments.relying_party not in {party.id for party in configuration.gateway.relying_party}:
-        raise CommandFailed(f"There is no relying party {arguments.relying_party} in gateway.toml: add it first.")
+        raise CommandFailed(
+            f"There is no relying party {arguments.relying_party} in gateway.toml: add it first."
+        )
     file = arguments.conf / "callers" / f"{arguments.name}.toml"
     secret = new_caller_secret()
     text = caller_file(
@@ -352,7 +367,7 @@ def _require_free(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise CommandFailed(
-                f"Port {port} of 127.0.0.1 is taken: stop what listens there, or choose another with PORT=number."
+                f"Port {port} of 127.0.0.1 is taken: stop what listens there, or choose another port."
             ) from None
 
 

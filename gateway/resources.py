@@ -1,6 +1,6 @@
-"""Where the committed contract is: ``schemas`` and ``wsdl``, in a checkout or installed.
+"""Where the committed files are: ``schemas``, ``wsdl`` and ``conf``, in a checkout or installed.
 
-The law: what is served and validated against is the committed file itself, byte for byte.
+The law: what is served, validated against or copied is the committed file itself, byte for byte.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @cache
 def resource(folder: str, name: str) -> bytes:
-    """The bytes of a file of ``schemas`` or ``wsdl``."""
+    """The bytes of a file of ``schemas``, ``wsdl`` or ``conf``."""
     return resource_path(folder, name).read_bytes()
 
 

@@ -1,8 +1,9 @@
 """Makes a sandbox: a folder with keys, certificates, callers, profiles and gateway.toml, ready to run.
 
 The law: every secret is fresh and random, every file with one is readable by its owner alone, and the
-certificates say SANDBOX in their names. Nothing that exists is overwritten. Production keys are made
-by the bank's own PKI; ``docs/operations.md`` says with which extensions.
+certificates say SANDBOX in their names. Nothing that exists is overwritten. gateway.toml and the profile
+are the samples of ``conf/``. Production keys are made by the bank's own PKI; ``docs/operations.md`` says
+with which extensions.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from cryptography.x509.oid import NameOID
 from gateway.config import OPERATIONS
 from gateway.core.certpath import NO_REV_AVAIL, Role
 from gateway.core.model import whole_seconds
+from gateway.resources import resource
 
 LIFETIME = timedelta(days=10 * 365)
 CALLER = "demo-bank-core"
@@ -152,8 +154,9 @@ def make_sandbox(folder: Path, *, port: int, at: datetime) -> None:
         folder / "callers" / f"{CALLER}.toml",
         caller_file(CALLER, relying_party=RELYING_PARTY, secret=secret, rights=sorted(OPERATIONS)).encode(),
     )
-    write_secret(folder / "profiles" / "consent-pin.toml", _PROFILE.encode())
-    write_secret(folder / "gateway.toml", _MAIN.format(port=port).encode())
+    write_secret(folder / "profiles" / "consent-pin.toml", resource("conf/profiles", "consent-pin.toml"))
+    write_secret(folder / "gateway.toml", resource("conf", "gateway.toml"))
+    set_port(folder, port=port)
 
 
 def new_caller_secret() -> str:
@@ -176,58 +179,6 @@ def write_secret(path: Path, data: bytes) -> None:
     """A new file that only its owner reads; one that exists is never overwritten."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(data)
-
-
-_PROFILE = """\
-id = "consent-pin"
-kind = "consent-signature"
-factors = ["device", "pin"]
-lifetime_seconds = 300
-signing_time_skew_seconds = 120
-max_text_length = 50000
-max_failures = 3
-released_attributes = ["name", "date-of-birth"]
-hardware_key = false
-"""
-
-_MAIN = """\
-mode = "sandbox"
-public_url = "http://127.0.0.1:{port}"
-
-[listen]
-host = "127.0.0.1"
-port = {port}
-
-[web]
-workers = 2
-threads = 160
-max_request_bytes = 8388608
-max_device_request_bytes = 262144
-
-[database]
-embedded = "database"
-pool_size = 8
-
-[keys]
-seal_key = "keys/seal.key.pem"
-seal_chain = "keys/seal.pem"
-device_ca_key = "keys/device-ca.key.pem"
-device_ca_chain = "keys/device-ca.pem"
-trust = "keys/trust.pem"
-encryption_keys = "keys/encryption-keys.toml"
-index_secret = "keys/index-secret"
-activation_secret = "keys/activation-secret"
-
-[registration]
-code_digits = 6
-lifetime_seconds = 3600
-max_failures = 3
-
-[[relying_party]]
-id = "demo-bank"
-name = "Demo Bank (sandbox)"
-profiles = ["consent-pin"]
-"""
 
 
 def set_port(folder: Path, *, port: int) -> None:

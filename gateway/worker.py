@@ -17,6 +17,7 @@ from types import FrameType
 
 import structlog
 
+from gateway.composition import build_gateway, build_store, configuration_from_environment
 from gateway.core.errors import GatewayError, UnavailableError
 from gateway.core.model import utc_now, uuid7
 from gateway.logs import configure_logging
@@ -25,7 +26,6 @@ from gateway.ports import PushSender, WorkStore
 from gateway.services import transactions
 from gateway.services.context import Gateway
 from gateway.services.evidence import complete
-from gateway.wsgi import build_gateway, build_store, configuration_from_environment
 
 log = structlog.get_logger("gateway")
 

@@ -1,93 +1,26 @@
-"""The composition root: builds the gateway from its configuration and routes requests to the faces.
+"""What the web server loads: the faces behind their paths.
 
-The law: this is the one place that knows every part. ``application`` is what the web server loads; it is
-built when first asked for, in the worker process, from the folder that the environment names.
+The law: ``application`` is built when first asked for, in the web worker's process, from the folder that
+the environment names. A path that no face has is NOT_FOUND.
 """
 
 from __future__ import annotations
 
-import os
-import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from gateway.config import Configuration, ConfigurationError, load
-from gateway.core.certpath import parse_trust
+from gateway.composition import build_gateway, build_store, configuration_from_environment
+from gateway.config import Configuration
 from gateway.core.errors import GatewayError, NotFound
-from gateway.core.model import RelyingParty, utc_now
 from gateway.device.application import device_app
 from gateway.logs import configure_logging
-from gateway.outbound.device_ca import FileDeviceCA
-from gateway.outbound.seal_key import FileSealKey
-from gateway.ports import Tenants
-from gateway.services.context import ActivationRules, Gateway
-from gateway.services.waits import Waits
+from gateway.services.context import Gateway
 from gateway.soap.application import soap_app
 from gateway.soap.security import CallerCredential, UsernameTokenAuthenticator
-from gateway.storage.envelope import BlindIndex, KeyRing
-from gateway.storage.pool import Pool
-from gateway.storage.postgres import PostgresStore
 from gateway.web import Environ, StartResponse, json_response, new_correlation_id, problem
 
-FOLDER_VARIABLE = "MOBILEID_GATEWAY_CONF"
-DSN_VARIABLE = "MOBILEID_GATEWAY_DSN"
-"""Set by ``serve`` where the database is embedded: its address is known only when it runs."""
-
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
-
-
-class SystemClock:
-    def now(self) -> datetime:
-        return utc_now()
-
-
-def build_store(configuration: Configuration, dsn: str) -> PostgresStore:
-    """The identity store over one database; raises ConfigurationError where a secret cannot be read."""
-    keys = configuration.gateway.keys
-    try:
-        table = tomllib.loads(configuration.path(keys.encryption_keys).read_text())
-        ring = KeyRing(table["current"], {name: bytes.fromhex(key) for name, key in table["keys"].items()})
-        index = BlindIndex(_secret(configuration.path(keys.index_secret)))
-    except (OSError, KeyError, ValueError, AttributeError, TypeError) as error:
-        raise ConfigurationError([f"keys: a secret cannot be read: {error}"]) from error
-    return PostgresStore(Pool(dsn, size=configuration.gateway.database.pool_size), keyring=ring, index=index)
-
-
-def build_gateway(configuration: Configuration, store: PostgresStore) -> Gateway:
-    """Every part in its place; raises ConfigurationError where keys and certificates do not fit."""
-    table, keys = configuration.gateway, configuration.gateway.keys
-    try:
-        trust = parse_trust(configuration.path(keys.trust).read_bytes())
-        seal_key = FileSealKey(configuration.path(keys.seal_key), configuration.path(keys.seal_chain))
-        device_ca = FileDeviceCA(
-            configuration.path(keys.device_ca_key), configuration.path(keys.device_ca_chain), store=store
-        )
-        activation_secret = _secret(configuration.path(keys.activation_secret))
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigurationError([f"keys: {error}"]) from error
-    return Gateway(
-        store=store,
-        tenants=Tenants(
-            relying_parties={p.id: RelyingParty(p.id, p.name) for p in table.relying_party},
-            profiles={p.id: tuple(p.profiles) for p in table.relying_party},
-        ),
-        profiles=configuration.profiles,
-        device_ca=device_ca,
-        seal_key=seal_key,
-        trust=trust,
-        activation=ActivationRules(
-            code_digits=table.registration.code_digits,
-            lifetime_seconds=table.registration.lifetime_seconds,
-            max_failures=table.registration.max_failures,
-            secret=activation_secret,
-        ),
-        clock=SystemClock(),
-        waits=Waits(store),
-        public_url=table.public_url,
-    )
 
 
 def build_application(configuration: Configuration, gateway: Gateway) -> Application:
@@ -139,20 +72,6 @@ class _Health:
         except GatewayError:
             return json_response(503, {"status": "not ready"}).send(start_response)
         return json_response(200, {"status": "ready"}).send(start_response)
-
-
-def configuration_from_environment() -> tuple[Configuration, str]:
-    """The configuration and the DSN that the environment of a worker process names."""
-    configuration = load(Path(os.environ[FOLDER_VARIABLE]))
-    dsn = configuration.gateway.database.dsn or os.environ[DSN_VARIABLE]
-    return configuration, dsn
-
-
-def _secret(path: Path) -> bytes:
-    secret = bytes.fromhex(path.read_text().strip())
-    if len(secret) != 32:
-        raise ValueError(f"{path}: not 64 hexadecimal digits")
-    return secret
 
 
 def _application_from_environment() -> Application:

@@ -105,7 +105,9 @@ class World:
 
     @cached_property
     def device_certificate(self) -> bytes:
-        return self.device_ca.issue(self.device_key.public_key(), binding_id=self.binding_id, at=self.bound_at)
+        return self.device_ca.issue(
+            self.device_key.public_key(), binding_id=self.binding_id, at=self.bound_at
+        )
 
     @property
     def trust(self) -> TrustStore:
@@ -132,7 +134,11 @@ class World:
         return replace(content, **changes)  # type: ignore[arg-type]
 
     def device_signature(
-        self, content: Content, *, decision: Decision = Decision.APPROVED, signing_time: datetime | None = None
+        self,
+        content: Content,
+        *,
+        decision: Decision = Decision.APPROVED,
+        signing_time: datetime | None = None,
     ) -> UnverifiedSignature:
         """The device's genuine signature over the statement of this content and decision."""
         when = signing_time or self.at - timedelta(seconds=20)

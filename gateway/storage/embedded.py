@@ -17,7 +17,6 @@ Linux only (PR_SET_PDEATHSIG). Tables and grants are left to the migrations, res
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import pwd
@@ -223,10 +222,9 @@ class EmbeddedPostgres:
         entry = self._data.resolve() / "server"
         if not os.path.lexists(entry):
             near = user is None or reachable(entry.parent, user=user)
-            key = hashlib.sha256(os.fsencode(entry.parent)).hexdigest()[:16]
-            home = entry if near else relocated() / f"data-{key}"
-            with suppress(FileExistsError):  # relocated, and the start ended before there was a link
-                home.mkdir(mode=0o711)
+            # A name that was never used: whoever removed the asked-for folder wants an empty database.
+            home = entry if near else relocated() / f"data-{secrets.token_hex(8)}"
+            home.mkdir(mode=0o711)
             if home != entry:
                 entry.symlink_to(home)
         home = entry.resolve()
