@@ -207,7 +207,7 @@ def serve(folder: Path, *, announce: str = "") -> int:
     environment = {FOLDER_VARIABLE: str(folder.resolve()), DSN_VARIABLE: app_dsn}
     return run(
         [
-            ProcessSpec("web", _web_command(configuration), environment),
+            ProcessSpec("web", [sys.executable, "-m", "gateway.wsgi"], environment),
             ProcessSpec("worker", [sys.executable, "-m", "gateway.worker"], environment),
         ],
         ready=lambda: _answers(configuration),
@@ -216,23 +216,6 @@ def serve(folder: Path, *, announce: str = "") -> int:
         database=database,
         log=log,
     )
-
-
-def _web_command(configuration: Configuration) -> list[str]:
-    table = configuration.gateway
-    listen = table.listen
-    where = (
-        ["--uds", str(configuration.path(listen.socket))]
-        if listen.socket is not None
-        else ["--host", str(listen.host), "--port", str(listen.port)]
-    )
-    return [
-        *(sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--http", "1"),
-        *("--workers", str(table.web.workers), "--blocking-threads", str(table.web.threads)),
-        *("--respawn-failed-workers", "--log-level", "warning", "--process-name", "mobileid-gateway"),
-        *where,
-        "gateway.wsgi:application",
-    ]
 
 
 def _answers(configuration: Configuration) -> bool:

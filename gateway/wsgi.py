@@ -10,16 +10,22 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
+
 from gateway.composition import build_gateway, build_store, configuration_from_environment
 from gateway.config import Configuration
 from gateway.core.errors import GatewayError, NotFound
 from gateway.device.application import device_app
-from gateway.logs import configure_logging
+from gateway.logs import LIBRARIES, configure_logging
 from gateway.services.context import Gateway
 from gateway.soap.application import soap_app
 from gateway.soap.security import CallerCredential, UsernameTokenAuthenticator
 from gateway.web import Environ, StartResponse, json_response, new_correlation_id, problem
 
+WORKER_KILL_SECONDS = 8
+"""A worker that does not end by itself is killed, before the supervisor kills the server."""
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
@@ -30,16 +36,15 @@ def build_application(configuration: Configuration, gateway: Gateway) -> Applica
         c.id: CallerCredential(c.id, c.relying_party, frozenset(c.rights), bytes.fromhex(c.secret_sha256))
         for c in configuration.callers.values()
     }
+    soap = soap_app(
+        gateway,
+        authenticator=UsernameTokenAuthenticator(callers),
+        max_bytes=table.web.max_request_bytes,
+        address=f"{table.public_url}/soap/v1",
+    )
     routes: list[tuple[str, Application]] = [
-        (
-            "/soap/",
-            soap_app(
-                gateway,
-                authenticator=UsernameTokenAuthenticator(callers),
-                max_bytes=table.web.max_request_bytes,
-                address=f"{table.public_url}/soap/v1",
-            ),
-        ),
+        ("/soap/", soap),
+        ("/schemas/", soap),
         ("/device/", device_app(gateway, max_bytes=table.web.max_device_request_bytes)),
         ("/health/", _Health(gateway)),
     ]
@@ -85,3 +90,29 @@ def __getattr__(name: str) -> Any:
         built = globals()["application"] = _application_from_environment()
         return built
     raise AttributeError(name)
+
+
+def main() -> None:
+    """Serves ``application`` as the configuration says; the supervisor runs it as a process of its own."""
+    configuration, _ = configuration_from_environment()
+    listen, web = configuration.gateway.listen, configuration.gateway.web
+    Granian(
+        "gateway.wsgi:application",
+        interface=Interfaces.WSGI,
+        address=listen.host or "",
+        port=listen.port or 0,
+        uds=None if listen.socket is None else configuration.path(listen.socket),
+        uds_permissions=None if listen.socket is None else 0o660,
+        http=HTTPModes.http1,
+        websockets=False,
+        workers=web.workers,
+        blocking_threads=web.threads,
+        respawn_failed_workers=True,
+        workers_kill_timeout=WORKER_KILL_SECONDS,
+        log_level=LogLevels.error,
+        log_dictconfig=LIBRARIES,
+    ).serve()
+
+
+if __name__ == "__main__":
+    main()

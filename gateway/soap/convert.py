@@ -1,0 +1,83 @@
+"""From what the services speak of to messages, and back: values only, no rules.
+
+The law: what is None is left out. The names are the schema's on one side and the core's on the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.core.conclusion import Conclusion
+from gateway.core.model import IdentityAttribute
+from gateway.core.transaction import Transaction
+from gateway.ports import StoredEvidence
+from gateway.services.context import Heartbeat
+from gateway.services.enrolment import Activation, RegistrationView
+from gateway.soap import types
+
+
+def attributes(elements: Sequence[Any] | None) -> tuple[IdentityAttribute, ...]:
+    return tuple(IdentityAttribute(element.name, element.value) for element in elements or ())
+
+
+def document(chunks: Sequence[bytes]) -> bytes:
+    """Spyne reads base64Binary into a sequence of chunks."""
+    return b"".join(chunks)
+
+
+def heartbeat(value: Heartbeat) -> Any:
+    return types.HeartbeatResponse(time=value.time, version=value.version, database=value.database)
+
+
+def registration(value: RegistrationView) -> Any:
+    return types.Registration(
+        registrationId=value.id,
+        state=value.state.value,
+        createdAt=value.created_at,
+        expiresAt=value.expires_at,
+        activation=_activation(value.activation) if value.activation else None,
+        deviceId=value.binding_id,
+    )
+
+
+def _activation(value: Activation) -> Any:
+    return types.Activation(activationId=value.id, activationCode=value.code, qrPayload=value.qr_payload)
+
+
+def transaction(value: Transaction) -> Any:
+    return types.Transaction(
+        transactionId=value.id,
+        kind=value.kind.value,
+        state=value.state.value,
+        createdAt=value.created_at,
+        expiresAt=value.expires_at,
+        decidedAt=value.decided_at,
+        decision=value.decision.value if value.decision else None,
+        deviceId=value.binding_id,
+        acr=value.acr,
+        amr=list(value.amr),
+    )
+
+
+def evidence(value: StoredEvidence) -> Any:
+    return types.GetEvidenceResponse(
+        evidenceId=value.id,
+        transactionId=value.transaction_id,
+        level=value.level,
+        sealedAt=value.sealed_at,
+        document=[value.document],
+    )
+
+
+def conclusion(value: Conclusion) -> Any:
+    return types.Conclusion(
+        indication=value.indication.value,
+        subIndication=value.sub_indication.value if value.sub_indication else None,
+        explanation=value.explanation,
+        remedy=value.remedy or None,
+        check=[
+            types.Check(step=check.step, name=check.name, passed=check.passed, says=check.says)
+            for check in value.checks
+        ],
+    )
