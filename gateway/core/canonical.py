@@ -9,28 +9,31 @@ from __future__ import annotations
 
 import base64
 
-_TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#xD;"})
-_ATTRIBUTE = str.maketrans(
-    {"&": "&amp;", "<": "&lt;", '"': "&quot;", "\t": "&#x9;", "\n": "&#xA;", "\r": "&#xD;"}
-)
-
 
 def text(value: str) -> str:
     """Character content, escaped."""
-    return value.translate(_TEXT)
+    # replace() in a row: str.translate is ten times slower, and a verification escapes 300 strings.
+    escaped = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escaped.replace("\r", "&#xD;")
+
+
+def attribute(value: str) -> str:
+    """An attribute's value, escaped."""
+    escaped = value.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    return escaped.replace("\t", "&#x9;").replace("\n", "&#xA;").replace("\r", "&#xD;")
 
 
 def element(tag: str, *children: str, **attributes: str) -> str:
     """One element of finished children; ``xmlns_ev`` writes ``xmlns:ev``."""
-    written = "".join(
-        f' {name.replace("_", ":")}="{value.translate(_ATTRIBUTE)}"' for name, value in attributes.items()
-    )
+    written = ""
+    for name, value in attributes.items():
+        written += f' {name.replace("_", ":")}="{attribute(value)}"'
     return f"<{tag}{written}>{''.join(children)}</{tag}>"
 
 
 def leaf(tag: str, value: str, **attributes: str) -> str:
     """One element that holds text alone."""
-    return element(tag, value.translate(_TEXT), **attributes)
+    return element(tag, text(value), **attributes)
 
 
 def b64(data: bytes) -> str:

@@ -1,9 +1,10 @@
 """Certificate paths at a given time against given anchors, with roles and revocation.
 
 The law (RFC 5280 section 6, EN 319 102-1 clause 5.2.6): a certificate serves only the role whose
-certificate policy it carries; every certificate below the anchor has a revocation answer for the
-time asked, by a CRL that its issuer signed or by noRevAvail (RFC 9608, end entities only); where
-neither speaks the finding is TRY_LATER. The path itself is built and checked by ``cryptography``.
+certificate policy it carries, below CAs that may issue for that role; an anchor signs no document;
+every certificate below the anchor has a revocation answer for the time asked, by a CRL that its
+issuer signed or by noRevAvail (RFC 9608, end entities only); where neither speaks the finding is
+TRY_LATER. The path itself is built and checked by ``cryptography``.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from itertools import pairwise
 from typing import Final, TypeVar
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import verification
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gateway.core.conclusion import Finding, SubIndication
 
@@ -28,6 +31,9 @@ NO_REV_AVAIL: Final = x509.ObjectIdentifier("2.5.29.56")
 _MAX_DEPTH: Final = 4
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 _MIN_RSA_BITS: Final = 3072
+_OTHER_PURPOSES: Final = frozenset({ExtendedKeyUsageOID.TIME_STAMPING, ExtendedKeyUsageOID.OCSP_SIGNING})
+"""Extended key usages that are roles of their own."""
+_CRL_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
 class Role(Enum):
@@ -64,8 +70,8 @@ def load_certificate(der: bytes) -> x509.Certificate:
     """Raises Finding for what is not a certificate."""
     try:
         certificate = x509.load_der_x509_certificate(der)
-        certificate.extensions  # noqa: B018 - parsed lazily: malformed ones must be found here
-        certificate.public_key()
+        # parsed lazily: malformed ones must be found here
+        _ = (certificate.extensions, certificate.subject, certificate.issuer, certificate.public_key())
     except Exception as error:  # pyca raises several types for malformed certificates
         raise Finding(SubIndication.FORMAT_FAILURE, "a certificate cannot be read") from error
     return certificate
@@ -75,7 +81,8 @@ def load_crl(der: bytes) -> x509.CertificateRevocationList:
     """Raises Finding for what is not a CRL."""
     try:
         crl = x509.load_der_x509_crl(der)
-        crl.extensions  # noqa: B018 - parsed lazily: malformed ones must be found here
+        # parsed lazily: malformed ones must be found here
+        _ = (crl.extensions, crl.issuer, crl.last_update_utc, crl.next_update_utc)
     except Exception as error:  # pyca raises several types for malformed CRLs
         raise Finding(SubIndication.FORMAT_FAILURE, "a CRL cannot be read") from error
     return crl
@@ -83,7 +90,7 @@ def load_crl(der: bytes) -> x509.CertificateRevocationList:
 
 def check_role(certificate: x509.Certificate, *, role: Role) -> None:
     """The certificate is an end entity for this role and for no other role of the gateway."""
-    roles = [r for r in Role if r.value in _policies(certificate)]
+    roles = _roles(certificate)
     if roles != [role]:
         named = " and ".join(r.name for r in roles) or "none"
         raise Finding(
@@ -94,6 +101,11 @@ def check_role(certificate: x509.Certificate, *, role: Role) -> None:
     if usage is None or not (usage.digital_signature or usage.content_commitment):
         raise Finding(
             SubIndication.CHAIN_CONSTRAINTS_FAILURE, "the certificate's key usage does not allow signatures"
+        )
+    purposes = _extension(certificate, x509.ExtendedKeyUsage)
+    if purposes is not None and _OTHER_PURPOSES.intersection(purposes):
+        raise Finding(
+            SubIndication.CHAIN_CONSTRAINTS_FAILURE, "the certificate is for time-stamps or OCSP answers"
         )
     constraints = _extension(certificate, x509.BasicConstraints)
     if constraints is not None and constraints.ca:
@@ -113,9 +125,10 @@ def check_path(
     *,
     trust: TrustStore,
     crls: Sequence[x509.CertificateRevocationList],
+    role: Role,
     at: datetime,
-) -> None:
-    """The path from ``chain[0]`` over ``chain[1:]`` to an anchor holds at ``at``, revocation included.
+) -> tuple[x509.Certificate, ...]:
+    """The path from ``chain[0]`` over ``chain[1:]`` to an anchor, which holds at ``at``, revocation included.
 
     ``crls`` are those that came with the signature; those of the trust store are used too.
     """
@@ -142,8 +155,20 @@ def check_path(
         raise Finding(
             SubIndication.NO_CERTIFICATE_CHAIN_FOUND, "no valid path leads from the certificate to an anchor"
         ) from error
+    if len(path) < 2:
+        raise Finding(SubIndication.CHAIN_CONSTRAINTS_FAILURE, "an anchor may not sign documents")
+    if any(named != used for named, used in zip(chain, path, strict=False)):
+        raise Finding(
+            SubIndication.NO_CERTIFICATE_CHAIN_FOUND, "the certificates that came are not the path, in order"
+        )
+    for authority in path[1:-1]:
+        if not (_roles(authority) or [role]) == [role]:
+            raise Finding(
+                SubIndication.CHAIN_CONSTRAINTS_FAILURE, f"a CA of the path may not issue for {role.name}"
+            )
     for certificate, issuer in pairwise(path):
         _check_revocation(certificate, issuer, crls=[*crls, *trust.crls], at=at)
+    return tuple(path)
 
 
 def _ca_may_issue(
@@ -173,12 +198,13 @@ def _check_revocation(
     crls: Sequence[x509.CertificateRevocationList],
     at: datetime,
 ) -> None:
-    usable = [c for c in crls if _speaks(c, certificate=certificate, issuer=issuer, at=at)]
-    for crl in usable:
+    authentic = [c for c in crls if is_issued_by(c, issuer=issuer) and c.issuer == certificate.issuer]
+    # What once was revoked stays so: for this a CRL may be out of date, partial, or older than ``at``.
+    for crl in authentic:
         entry = crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
         if entry is not None and entry.revocation_date_utc <= at:
             raise Finding(SubIndication.REVOKED, "the certificate was revoked before that time")
-    if usable:
+    if any(_speaks(c, certificate=certificate, at=at) for c in authentic):
         return
     constraints = _extension(certificate, x509.BasicConstraints)
     is_ca = constraints is not None and constraints.ca
@@ -189,30 +215,36 @@ def _check_revocation(
     )
 
 
-def _speaks(
-    crl: x509.CertificateRevocationList,
-    *,
-    certificate: x509.Certificate,
-    issuer: x509.Certificate,
-    at: datetime,
-) -> bool:
-    """A CRL of this issuer that still covers the time, and is not so young that it forgot the expired."""
+def is_issued_by(crl: x509.CertificateRevocationList, *, issuer: x509.Certificate) -> bool:
+    """The CRL is by this CA: named by it, and signed by its key, which may sign CRLs."""
     usage = _extension(issuer, x509.KeyUsage)
     return (
-        crl.issuer == certificate.issuer == issuer.subject
-        and not any(e.critical for e in crl.extensions)
+        crl.issuer == issuer.subject
         and usage is not None
         and usage.crl_sign
-        and crl.next_update_utc is not None
-        and at < crl.next_update_utc
-        and crl.last_update_utc <= certificate.not_valid_after_utc
+        and isinstance(crl.signature_hash_algorithm, _CRL_HASHES)
         and crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]
     )
 
 
-def _policies(certificate: x509.Certificate) -> frozenset[x509.ObjectIdentifier]:
+def _speaks(crl: x509.CertificateRevocationList, *, certificate: x509.Certificate, at: datetime) -> bool:
+    """The CRL is whole, still covers the time, and is not so young that it forgot the expired."""
+    partial = any(
+        e.critical or isinstance(e.value, x509.IssuingDistributionPoint | x509.DeltaCRLIndicator)
+        for e in crl.extensions
+    )
+    return (
+        not partial
+        and crl.next_update_utc is not None
+        and at < crl.next_update_utc
+        and crl.last_update_utc <= certificate.not_valid_after_utc
+    )
+
+
+def _roles(certificate: x509.Certificate) -> list[Role]:
     policies = _extension(certificate, x509.CertificatePolicies)
-    return frozenset() if policies is None else frozenset(p.policy_identifier for p in policies)
+    named = set() if policies is None else {p.policy_identifier for p in policies}
+    return [role for role in Role if role.value in named]
 
 
 def _extension(certificate: x509.Certificate, kind: type[_Kind]) -> _Kind | None:

@@ -95,9 +95,6 @@ class UnverifiedEvidence:
     def unsealed(self) -> bytes:
         return compose_unsealed(self.evidence)
 
-    def document(self) -> bytes:
-        return attach_seal(self.unsealed(), seal=self.seal.xml())
-
 
 def compose_unsealed(evidence: Evidence) -> bytes:
     """The document without its seal: the bytes whose digest the seal's first Reference holds."""

@@ -11,25 +11,24 @@ was seen before, and who may use the key, is left to the caller of ``verify``.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from http_message_signatures import (
     ContentDigest,
     HTTPMessageSignaturesException,
     HTTPMessageSigner,
     HTTPMessageVerifier,
     MappingKeyResolver,
-    PreparedSignature,
 )
 from http_message_signatures.algorithms import ECDSA_P256_SHA256
 
 from gateway.core.activation import LOWER_UUID
 from gateway.core.errors import DeviceNotAuthenticated
-from gateway.core.keys import sign_p256
 
 COMPONENTS: Final = ("@method", "@target-uri", "content-digest")
 TAG: Final = "mobileid-gateway"
@@ -72,7 +71,7 @@ class VerifiedRequest:
     created: datetime
 
 
-class _Verifier(HTTPMessageVerifier):
+class _Verifier(HTTPMessageVerifier):  # type: ignore[misc]  # the package is not typed here
     """The package's verifier without its own look at the clock: here time is an argument."""
 
     def validate_created_and_expires(self, sig_input: Any, max_age: timedelta | None = None) -> None:
@@ -81,7 +80,7 @@ class _Verifier(HTTPMessageVerifier):
 
 
 def verify(request: SignedRequest, *, key: EllipticCurvePublicKey, at: datetime) -> VerifiedRequest:
-    """Raises DeviceNotAuthenticated unless the request is signed by the key, over all that counts, just now."""
+    """Raises DeviceNotAuthenticated unless the key signed the request, over all that counts, just now."""
     key_id = request.key_id()
     if request.headers.get("content-digest") != ContentDigest.create(request.body):
         raise DeviceNotAuthenticated()
@@ -113,10 +112,20 @@ def verify(request: SignedRequest, *, key: EllipticCurvePublicKey, at: datetime)
     return VerifiedRequest(key_id=key_id, nonce=nonce, created=created)
 
 
-def prepare(
-    *, method: str, url: str, body: bytes, key_id: UUID, nonce: str, at: datetime
-) -> tuple[SignedRequest, PreparedSignature]:
-    """The request with its Content-Digest, and what its key has to sign (``signature_base``)."""
+def sign(
+    *,
+    method: str,
+    url: str,
+    body: bytes,
+    key_id: UUID,
+    nonce: str,
+    at: datetime,
+    signer: Callable[[bytes], bytes],
+) -> dict[str, str]:
+    """The header fields that make a request a signed one.
+
+    ``signer`` gives r || s (ECDSA P-256 SHA-256) over the signature base, wherever its key is.
+    """
     request = SignedRequest(method=method, url=url, body=body)
     prepared = _SIGNER.prepare(
         request,
@@ -128,15 +137,7 @@ def prepare(
         covered_component_ids=COMPONENTS,
         body=body,
     )
-    return request, prepared
-
-
-def sign(
-    *, method: str, url: str, body: bytes, key: EllipticCurvePrivateKey, key_id: UUID, nonce: str, at: datetime
-) -> dict[str, str]:
-    """The header fields that make a request a signed one."""
-    request, prepared = prepare(method=method, url=url, body=body, key_id=key_id, nonce=nonce, at=at)
-    _SIGNER.apply(request, prepared, sign_p256(key, prepared.signature_base))
+    _SIGNER.apply(request, prepared, signer(prepared.signature_base))
     return {name.lower(): value for name, value in request.headers.items()}
 
 

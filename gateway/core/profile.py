@@ -75,6 +75,15 @@ def parse_profile(document: bytes) -> SignatureProfile:
         )
     except (TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError("not a profile document") from error
+    counts = (
+        *(profile.lifetime_seconds, profile.signing_time_skew_seconds),
+        *(profile.max_text_length, profile.max_failures),
+    )
+    words = (profile.id, *profile.released_attributes)
+    if {type(c) for c in counts} != {int} or {type(w) for w in words} != {str}:
+        raise ValueError("a number or a word is not one")
+    if type(profile.hardware_key) is not bool:
+        raise ValueError("hardware_key is true or false")
     if profile.document() != document:
         raise ValueError("not the canonical profile document")
     return profile

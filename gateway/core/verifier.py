@@ -21,13 +21,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
+
+from cryptography import x509
 
 from gateway.core import certpath, xades
+from gateway.core.assertion import FACTORS
 from gateway.core.certpath import Role, TrustStore
 from gateway.core.conclusion import REMEDY, Check, Conclusion, Finding, Indication, SubIndication
-from gateway.core.evidence import Evidence, UnverifiedEvidence, parse
-from gateway.core.model import Decision, Factor, format_time
+from gateway.core.evidence import Evidence, UnverifiedEvidence, attach_seal, parse
+from gateway.core.model import Decision, Factor, Kind, format_time
 from gateway.core.profile import SignatureProfile, parse_profile, profile_digest
 from gateway.core.statement import NONCE_BYTES
 from gateway.core.xmldsig import (
@@ -40,12 +43,16 @@ from gateway.core.xmldsig import (
 )
 
 _T = TypeVar("_T")
+_Path: TypeAlias = tuple[x509.Certificate, ...]
 POLICIES: Final = {xades.POLICY_ID: xades.POLICY_DIGEST}
 """Seal policies that this verifier implements."""
 CLOCK_SKEW: Final = timedelta(seconds=60)
 """How far the clocks of gateway and auditor may differ."""
 AMR: Final = {Factor.DEVICE: ("hwk", "swk"), Factor.PIN: ("pin",), Factor.BIOMETRIC: ("user",)}
 """The ``amr`` words that prove a factor; ``swk`` only where the profile does not ask for hardware."""
+VERDICTS: Final = {"none": "software"}
+"""What each attestation format can prove; a format whose objects are not judged here proves nothing."""
+SHA256_BYTES: Final = 32
 
 
 def verify_evidence(data: bytes, *, trust: TrustStore, at: datetime) -> Conclusion:
@@ -65,13 +72,14 @@ class _Verification:
 
     def run(self) -> Conclusion:
         try:
-            read = self._step(1, "shape", lambda: self._shape())
-            self._seal(read)
+            read, unsealed = self._step(1, "shape", self._shape)
+            seal_path = self._seal(read, unsealed)
             evidence = read.evidence
             self.checks.append(Check(6, "scope", True, "from here on only what the seal covers is read"))
-            self._device(read)
-            self._agreement(read)
-            self._step(9, "profile", lambda: self._profile(evidence))
+            self._device(read, seal_path)
+            self._step(8, "agreement", lambda: _agree(evidence), "statement and evidence agree")
+            self._step(8, "times", lambda: _times(read), "in order, and within the transaction's life")
+            self._step(9, "profile", lambda: _satisfied(evidence, _known_profile(evidence)))
         except Finding as finding:
             sub = finding.sub_indication
             return Conclusion(sub.indication, sub, finding.says, REMEDY[sub], tuple(self.checks), None)
@@ -95,17 +103,19 @@ class _Verification:
 
     # 1
 
-    def _shape(self) -> UnverifiedEvidence:
+    def _shape(self) -> tuple[UnverifiedEvidence, bytes]:
+        """What was read, and the unsealed document that it composes to."""
         read = parse(self.root)
-        if read.document() != self.root.canonical():
+        unsealed = read.unsealed()
+        if attach_seal(unsealed, seal=read.seal.xml()) != self.root.canonical():
             raise Finding(
                 SubIndication.FORMAT_FAILURE, "the document has more, less or other markup than evidence has"
             )
-        return read
+        return read, unsealed
 
     # 2 to 5
 
-    def _seal(self, read: UnverifiedEvidence) -> None:
+    def _seal(self, read: UnverifiedEvidence, unsealed: bytes) -> _Path:
         seal = read.seal
         certificate = self._step(
             2, "seal certificate", lambda: signing_certificate(seal), "bound by the seal"
@@ -115,36 +125,26 @@ class _Verification:
         self._step(
             3,
             "time",
-            lambda: self._seal_time(seal),
+            lambda: _sealed_before(seal, certificate, at=self.at),
             f"no time-stamp: judged at {format_time(self.at)}; sealed at {format_time(seal.signing_time)}",
         )
-        chain = [certificate, *(certpath.load_certificate(der) for der in seal.chain[1:])]
-        self._step(
+        path = self._step(
             4,
             "seal path",
-            lambda: certpath.check_path(chain, trust=self.trust, crls=(), at=self.at),
+            lambda: certpath.check_path(
+                _chain(certificate, seal), trust=self.trust, crls=(), role=Role.SEAL, at=self.at
+            ),
             "leads to an anchor, not revoked",
         )
-        if not certificate.not_valid_before_utc <= seal.signing_time <= certificate.not_valid_after_utc:
-            raise Finding(
-                SubIndication.SIG_CONSTRAINTS_FAILURE,
-                "the seal's signing time is outside its certificate's life",
-            )
-        self._step(5, "seal digests", lambda: verify_digests(seal, data=read.unsealed()), "all equal")
+        self._step(5, "seal digests", lambda: verify_digests(seal, data=unsealed), "all equal")
         self._step(
             5, "seal signature", lambda: verify_value(seal, certificate=certificate), "by the seal's key"
         )
-
-    def _seal_time(self, seal: UnverifiedSignature) -> None:
-        if seal.signing_time > self.at + CLOCK_SKEW:
-            raise Finding(
-                SubIndication.SIG_CONSTRAINTS_FAILURE,
-                "the seal's signing time lies after the time of verification",
-            )
+        return path
 
     # 7
 
-    def _device(self, read: UnverifiedEvidence) -> None:
+    def _device(self, read: UnverifiedEvidence, seal_path: _Path) -> None:
         evidence, signature = read.evidence, read.evidence.device_signature
         certificate = self._step(
             7, "device certificate", lambda: signing_certificate(signature), "bound by the device's signature"
@@ -152,19 +152,20 @@ class _Verification:
         self._step(
             7, "device role", lambda: certpath.check_role(certificate, role=Role.DEVICE), "is for devices"
         )
-        chain = [certificate, *(certpath.load_certificate(der) for der in signature.chain[1:])]
-        crl = certpath.load_crl(evidence.device_crl)
-        if crl.next_update_utc is None or not (
-            crl.last_update_utc <= read.seal.signing_time + CLOCK_SKEW
-            and read.seal.signing_time < crl.next_update_utc
-        ):
-            raise Finding(SubIndication.TRY_LATER, "the device CA's CRL was not in force when it was sealed")
-        self._step(
+        crl = self._step(
+            7, "device CRL", lambda: _crl_in_force(evidence, at=read.seal.signing_time), "was in force"
+        )
+        # The device's clock and the gateway's: the later one, so that neither hides a revocation.
+        signed_at = max(signature.signing_time, evidence.decided_at)
+        path = self._step(
             7,
             "device path",
-            lambda: certpath.check_path(chain, trust=self.trust, crls=(crl,), at=signature.signing_time),
+            lambda: certpath.check_path(
+                _chain(certificate, signature), trust=self.trust, crls=(crl,), role=Role.DEVICE, at=signed_at
+            ),
             "leads to an anchor, not revoked when it signed",
         )
+        self._step(7, "device CA", lambda: _apart(path, seal_path, crl), "gave the CRL, and no seal")
         self._step(
             7,
             "device digests",
@@ -177,28 +178,59 @@ class _Verification:
             lambda: verify_value(signature, certificate=certificate),
             "by the device's signing key",
         )
-        names = [str(a.value) for a in certificate.subject]
-        if names != [str(evidence.binding_id)]:
-            raise Finding(
-                SubIndication.SIG_CONSTRAINTS_FAILURE, "the device's certificate is for another binding"
-            )
+        self._step(7, "device name", lambda: _named(certificate, evidence), "is the binding's")
 
-    # 8
 
-    def _agreement(self, read: UnverifiedEvidence) -> None:
-        self._step(8, "agreement", lambda: _agree(read.evidence), "statement and evidence agree")
-        self._step(8, "times", lambda: _times(read), "in order, and within the transaction's life")
+def _chain(certificate: x509.Certificate, signature: UnverifiedSignature) -> _Path:
+    return certificate, *(certpath.load_certificate(der) for der in signature.chain[1:])
 
-    # 9
 
-    def _profile(self, evidence: Evidence) -> None:
-        if profile_digest(evidence.profile_document) != evidence.profile_digest:
-            raise Finding(SubIndication.POLICY_PROCESSING_ERROR, "the profile is not the one that is named")
-        try:
-            profile = parse_profile(evidence.profile_document)
-        except ValueError as error:
-            raise Finding(SubIndication.POLICY_PROCESSING_ERROR, "the profile cannot be read") from error
-        _satisfied(evidence, profile)
+def _sealed_before(seal: UnverifiedSignature, certificate: x509.Certificate, *, at: datetime) -> None:
+    if seal.signing_time - at > CLOCK_SKEW:
+        raise Finding(
+            SubIndication.SIG_CONSTRAINTS_FAILURE,
+            "the seal's signing time lies after the time of verification",
+        )
+    if not certificate.not_valid_before_utc <= seal.signing_time <= certificate.not_valid_after_utc:
+        raise Finding(
+            SubIndication.SIG_CONSTRAINTS_FAILURE,
+            "the seal's signing time is outside its certificate's life",
+        )
+
+
+def _crl_in_force(evidence: Evidence, *, at: datetime) -> x509.CertificateRevocationList:
+    crl = certpath.load_crl(evidence.device_crl)
+    if crl.next_update_utc is None or not (
+        crl.last_update_utc - at <= CLOCK_SKEW and at < crl.next_update_utc
+    ):
+        raise Finding(SubIndication.TRY_LATER, "the device CA's CRL was not in force when it was sealed")
+    return crl
+
+
+def _apart(path: _Path, seal_path: _Path, crl: x509.CertificateRevocationList) -> None:
+    """The CRL is the device CA's own; and that CA, which the gateway holds, did not issue the seal."""
+    if not certpath.is_issued_by(crl, issuer=path[1]):
+        raise Finding(SubIndication.TRY_LATER, "the CRL that was sealed is not the device CA's")
+    if set(path[1:-1]) & set(seal_path):
+        raise Finding(
+            SubIndication.CHAIN_CONSTRAINTS_FAILURE, "the seal's certificate comes from the device CA"
+        )
+
+
+def _named(certificate: x509.Certificate, evidence: Evidence) -> None:
+    if [str(a.value) for a in certificate.subject] != [str(evidence.binding_id)]:
+        raise Finding(
+            SubIndication.SIG_CONSTRAINTS_FAILURE, "the device's certificate is for another binding"
+        )
+
+
+def _known_profile(evidence: Evidence) -> SignatureProfile:
+    if profile_digest(evidence.profile_document) != evidence.profile_digest:
+        raise Finding(SubIndication.POLICY_PROCESSING_ERROR, "the profile is not the one that is named")
+    try:
+        return parse_profile(evidence.profile_document)
+    except ValueError as error:
+        raise Finding(SubIndication.POLICY_PROCESSING_ERROR, "the profile cannot be read") from error
 
 
 def _known_policy(seal: UnverifiedSignature) -> None:
@@ -222,12 +254,24 @@ def _agree(evidence: Evidence) -> None:
             )
     if len(content.nonce) != NONCE_BYTES:
         raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, f"the nonce has not {NONCE_BYTES} bytes")
+    if any(len(document.digest) != SHA256_BYTES for document in content.documents):
+        raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, "a document's digest is not a SHA-256")
+    shown = content.texts or content.payment or content.documents
+    if not shown and content.kind is not Kind.AUTHENTICATION:
+        raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, "nothing was shown that could be approved")
+    if any(text.media_type != "text/plain" for text in content.texts):
+        raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, "a text was not shown as plain text")
     if evidence.decision is not Decision.APPROVED:
         raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, "the decision is not an approval")
-    if (evidence.attestation.format == "none") != (evidence.attestation.verdict == "software"):
+    attestation = evidence.attestation
+    if VERDICTS.get(attestation.format) != attestation.verdict:
         raise Finding(
             SubIndication.SIG_CONSTRAINTS_FAILURE,
             "the attestation's verdict is not what its format can prove",
+        )
+    if (attestation.format == "none") != (attestation.object == b""):
+        raise Finding(
+            SubIndication.SIG_CONSTRAINTS_FAILURE, "an attestation has an object, and only an attestation"
         )
 
 
@@ -240,7 +284,7 @@ def _times(read: UnverifiedEvidence) -> None:
         ("sealed", read.seal.signing_time),
     )
     for (earlier, before), (later, after) in pairwise(order):
-        if before > after + CLOCK_SKEW:
+        if before - after > CLOCK_SKEW:
             raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, f"it was {earlier} after it was {later}")
     for name, moment in (("claimed", evidence.claimed_at), ("decided", evidence.decided_at)):
         if not content.created_at <= moment <= content.expires_at:
@@ -253,15 +297,20 @@ def _satisfied(evidence: Evidence, profile: SignatureProfile) -> None:
     skew = timedelta(seconds=profile.signing_time_skew_seconds)
     content, signed_at = evidence.content, evidence.device_signature.signing_time
     amr = {factor.method for factor in evidence.factors}
+    genuine = [FACTORS[method] for method in sorted(amr) if method in FACTORS]
     unproven = [f for f in profile.factors if not amr & set(AMR[f])]
     hardware = evidence.attestation.verdict == "hardware"
     released = {attribute.name for attribute in evidence.attributes}
     for holds, says in (
         (profile.id == evidence.profile_id, "the profile has another id"),
         (profile.kind is content.kind, "the profile is for another kind of transaction"),
+        (
+            sorted(evidence.factors, key=lambda f: f.method) == genuine,
+            "a factor that is unknown, stands twice, or was not verified as it must be",
+        ),
         (not unproven, "a factor that the profile requires was not verified"),
-        ("hwk" not in amr or hardware, "a hardware key is claimed that no attestation proves"),
-        (hardware or not profile.hardware_key, "the profile requires a hardware key"),
+        (hardware or amr.isdisjoint({"hwk", "user"}), "a factor is claimed that no attestation proves"),
+        ("hwk" in amr or not profile.hardware_key, "the profile requires a hardware key"),
         (evidence.acr == profile.acr, "the acr is not the profile's"),
         (released <= set(profile.released_attributes), "an attribute that the profile does not release"),
         (
@@ -269,7 +318,7 @@ def _satisfied(evidence: Evidence, profile: SignatureProfile) -> None:
             "the transaction lived longer than the profile allows",
         ),
         (
-            content.created_at - skew <= signed_at <= content.expires_at + skew,
+            content.created_at - signed_at <= skew and signed_at - content.expires_at <= skew,
             "the device's signing time lies outside the transaction's life",
         ),
         (evidence.failed_attempts < profile.max_failures, "more failed tries than the profile allows"),

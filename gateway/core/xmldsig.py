@@ -97,14 +97,20 @@ class Node:
 
     def canonical(self) -> bytes:
         """Exclusive XML Canonicalization 1.0 of this element, without comments."""
-        return bytes(etree.tostring(self._element, method="c14n", exclusive=True, with_comments=False))
+        try:
+            return bytes(etree.tostring(self._element, method="c14n", exclusive=True, with_comments=False))
+        except etree.C14NError as error:  # a relative namespace name has no canonical form
+            raise Finding(SubIndication.FORMAT_FAILURE, "the document has no canonical form") from error
 
     def _local(self) -> str:
         return self.tag.rpartition("}")[2]
 
 
 def parse_document(data: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Node:
-    """The root of a document; raises UnreadableDocument for anything but bounded, plain XML."""
+    """The root of a document; raises UnreadableDocument for anything but bounded, plain XML 1.0 in UTF-8.
+
+    Other encodings and XML 1.1 would leave it to each reader's library what the bytes say.
+    """
     if len(data) > max_bytes:
         raise UnreadableDocument(f"It has more than {max_bytes} bytes.")
     parser = etree.XMLParser(
@@ -115,6 +121,8 @@ def parse_document(data: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Node:
     except (etree.XMLSyntaxError, ValueError) as error:
         raise UnreadableDocument("It is not well-formed XML.") from error
     info: Any = root.getroottree().docinfo
+    if info.xml_version != "1.0" or (info.encoding or "UTF-8").upper() not in ("UTF-8", "ASCII", "US-ASCII"):
+        raise UnreadableDocument("It is not XML 1.0 in UTF-8.")
     if info.doctype or root.getprevious() is not None or root.getnext() is not None:
         raise UnreadableDocument("It has a DOCTYPE, a comment or a processing instruction.")
     if any(not isinstance(element.tag, str) for element in root.iter()):

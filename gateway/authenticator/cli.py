@@ -1,0 +1,178 @@
+"""``mobileid-gateway authenticator``: the reference authenticator on the command line.
+
+The law: a PIN, a passphrase or an activation code is never an argument, which everybody on the machine can
+read: it comes from a file, from the environment, or from the terminal. What is approved has been printed
+by the same command before the PIN was asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from gateway.authenticator.authenticator import Authenticator, Shown
+from gateway.authenticator.errors import AuthenticatorError
+from gateway.authenticator.keystore import Keystore
+from gateway.core.model import Decision, format_time
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+DEFAULT_KEYSTORE = "authenticator.keystore"
+_EPILOG = """\
+secrets, each from the first of: the file of its option; its environment variable; a prompt.
+  passphrase       --passphrase-file  MOBILEID_PASSPHRASE       encrypts the keystore
+  PIN              --pin-file         MOBILEID_PIN              4 to 12 digits; stored nowhere
+  activation code  --code-file        MOBILEID_ACTIVATION_CODE  from the relying party, on another channel
+"""
+_REASONS = {"not-me": Decision.REJECTED_NOT_ME, "cancelled": Decision.REJECTED_CANCELLED}
+
+
+def add_commands(subparsers: Subparsers) -> None:
+    """Adds ``authenticator`` with its commands; each sets ``run``, which takes the parsed arguments."""
+    authenticator = subparsers.add_parser(
+        "authenticator",
+        help="the reference authenticator: activate a device, show, approve, reject",
+        description="A complete authenticator in software, for integration and tests: one keystore file "
+        "is one device of one person at one relying party.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = authenticator.add_subparsers(dest="authenticator_command", required=True, metavar="COMMAND")
+
+    activate = _add(commands, "activate", "bind a new device", run=_activate, secrets=("pin", "code"))
+    activate.add_argument(
+        "link", metavar="LINK", help="text of the QR code: mobileid://activate?...; - reads it"
+    )
+    activate.add_argument(
+        "--name", default="Reference authenticator", help="name of the device (%(default)s)"
+    )
+    activate.add_argument("--push-target", metavar="TARGET", help="where push messages go, if anywhere")
+
+    _add(commands, "list", "list what waits for this device", run=_list)
+
+    show = _add(commands, "show", "claim a transaction for this device and print it", run=_show)
+    approve = _add(
+        commands, "approve", "print a transaction and sign its approval", run=_approve, secrets=("pin",)
+    )
+    reject = _add(commands, "reject", "sign that a transaction is rejected", run=_reject)
+    reject.add_argument(
+        "--reason",
+        choices=sorted(_REASONS),
+        default="cancelled",
+        help="not-me: somebody else started it; cancelled: not wanted any more (%(default)s)",
+    )
+    for command in (show, approve, reject):
+        command.add_argument("transaction", metavar="TRANSACTION", type=UUID, help="id, as `list` prints it")
+
+
+def _add(
+    commands: Subparsers,
+    name: str,
+    text: str,
+    *,
+    run: object,
+    secrets: tuple[str, ...] = (),
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        "--keystore",
+        metavar="FILE",
+        type=Path,
+        default=Path(DEFAULT_KEYSTORE),
+        help="encrypted file with the device's keys (%(default)s)",
+    )
+    for secret in ("passphrase", *secrets):
+        command.add_argument(
+            f"--{secret}-file", metavar="FILE", type=Path, help=f"file whose first line is the {secret}"
+        )
+    command.set_defaults(run=lambda arguments: _run(run, arguments))
+    return command
+
+
+def _run(command: object, arguments: argparse.Namespace) -> int:
+    """The exit status: 0 done; 1 refused, with one sentence on standard error."""
+    assert callable(command)
+    try:
+        command(arguments)
+    except (AuthenticatorError, OSError) as error:
+        print(f"mobileid-gateway authenticator: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _activate(arguments: argparse.Namespace) -> None:
+    keystore = _keystore(arguments)
+    keystore.check_free()
+    link = sys.stdin.readline().strip() if arguments.link == "-" else arguments.link
+    authenticator = Authenticator.activate(
+        link,
+        code=_secret("Activation code", "MOBILEID_ACTIVATION_CODE", arguments.code_file),
+        pin=_secret("PIN", "MOBILEID_PIN", arguments.pin_file),
+        name=arguments.name,
+        push_target=arguments.push_target,
+    )
+    keystore.save(authenticator.device)
+    print(f"activated {authenticator.device.binding_id}")
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    for waiting in _open(arguments).waiting():
+        print(waiting.id, format_time(waiting.created_at), format_time(waiting.expires_at))
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    _print(_open(arguments).claim(arguments.transaction))
+
+
+def _approve(arguments: argparse.Namespace) -> None:
+    authenticator = _open(arguments)
+    shown = authenticator.claim(arguments.transaction)
+    _print(shown)
+    pin = _secret("PIN", "MOBILEID_PIN", arguments.pin_file) if shown.needs_pin else None
+    print(authenticator.approve(arguments.transaction, pin=pin))
+
+
+def _reject(arguments: argparse.Namespace) -> None:
+    authenticator = _open(arguments)
+    authenticator.claim(arguments.transaction)
+    print(authenticator.reject(arguments.transaction, decision=_REASONS[arguments.reason]))
+
+
+def _print(shown: Shown) -> None:
+    content = shown.content
+    print(f"Relying party: {content.relying_party.name} ({content.relying_party.id})")
+    print(f"Created: {format_time(content.created_at)}")
+    print(f"Expires: {format_time(content.expires_at)}")
+    for text in content.texts:
+        print(f"Title: {text.title}\n\n{text.text}\n")
+    sys.stdout.flush()
+
+
+def _open(arguments: argparse.Namespace) -> Authenticator:
+    return Authenticator(_keystore(arguments).load())
+
+
+def _keystore(arguments: argparse.Namespace) -> Keystore:
+    return Keystore(
+        arguments.keystore, _secret("Passphrase", "MOBILEID_PASSPHRASE", arguments.passphrase_file)
+    )
+
+
+def _secret(name: str, variable: str, file: Path | None) -> str:
+    if file is not None:
+        return file.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
+    if variable in os.environ:
+        return os.environ[variable]
+    return getpass.getpass(f"{name}: ")

@@ -1,0 +1,175 @@
+"""The messages of the device face: strict JSON in, plain JSON objects out.
+
+The law: a body is one JSON object (RFC 8259, RFC 7493: UTF-8, no member twice, no NaN, no lone surrogate)
+of exactly the shape that ``schemas/device-v1.json`` publishes; a member that is not in it is refused, and
+so is a value in any but its one spelling. A refusal names the member of the published shape, never
+anything from the input. What the values mean is left to the services.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Final, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from gateway.core.activation import ActivationRequest, KeyProofs
+from gateway.core.canonical import b64, unb64
+from gateway.core.errors import MalformedMessage, SchemaInvalid
+from gateway.core.model import (
+    Attestation,
+    Decision,
+    DeviceKeys,
+    RawAssertion,
+    RelyingParty,
+    format_time,
+    parse_time,
+)
+from gateway.core.profile import parse_profile
+from gateway.core.statement import to_fields
+from gateway.core.transaction import Transaction
+
+MAX_BRACKETS: Final = 200
+"""``[`` and ``{`` in a body, those in strings included: bounds the depth before a parser recurses."""
+MAX_NAME: Final = 64
+"""Code points of a device's name."""
+
+_Key = Annotated[
+    str,
+    StringConstraints(
+        max_length=1000,
+        pattern=r"^(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$",
+    ),
+]
+"""DER as base64 (RFC 4648 section 4) in its one spelling."""
+_Signature = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{85}[AQgw]==$")]
+"""r || s, 64 bytes as base64 in its one spelling."""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class _Keys(_Message):
+    signing: _Key
+    transport: _Key
+    pin: _Key
+
+
+class _Proofs(_Message):
+    signing: _Signature
+    transport: _Signature
+    pin: _Signature
+
+
+class _Attestation(_Message):
+    format: Literal["none"]
+
+
+class _Activation(_Message):
+    code: Annotated[str, StringConstraints(pattern=r"^[0-9]{4,12}$")]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME)]
+    platform: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 ._/()-]{1,64}$")]
+    keys: _Keys
+    proofs: _Proofs
+    pushTarget: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,512}$")] | None = None
+    attestation: _Attestation
+
+
+class _Assertion(_Message):
+    decision: Annotated[str, StringConstraints(pattern="^(?:" + "|".join(Decision) + ")$")]
+    signingTime: Annotated[str, StringConstraints(pattern=r"^[0-9-]{10}T[0-9:]{8}Z$")]
+    signature: _Signature
+    pinSignature: _Signature | None = None
+
+
+_AnyMessage = TypeVar("_AnyMessage", bound=_Message)
+
+
+def parse_activation(body: bytes, *, activation_id: UUID) -> ActivationRequest:
+    message = _parse(body, shape=_Activation)
+    keys, proofs = message.keys, message.proofs
+    return ActivationRequest(
+        activation_id=activation_id,
+        code=message.code,
+        name=message.name,
+        platform=message.platform,
+        keys=DeviceKeys(signing=unb64(keys.signing), transport=unb64(keys.transport), pin=unb64(keys.pin)),
+        proofs=KeyProofs(
+            signing=unb64(proofs.signing), transport=unb64(proofs.transport), pin=unb64(proofs.pin)
+        ),
+        push_target=message.pushTarget,
+        attestation=Attestation(format=message.attestation.format, verdict="software"),
+    )
+
+
+def parse_assertion(body: bytes) -> RawAssertion:
+    message = _parse(body, shape=_Assertion)
+    try:
+        signing_time = parse_time(message.signingTime)
+    except ValueError as error:
+        raise SchemaInvalid(field="signingTime") from error
+    return RawAssertion(
+        decision=Decision(message.decision),
+        signing_time=signing_time,
+        signature=unb64(message.signature),
+        pin_signature=None if message.pinSignature is None else unb64(message.pinSignature),
+    )
+
+
+def _parse(body: bytes, *, shape: type[_AnyMessage]) -> _AnyMessage:
+    if body.count(b"[") + body.count(b"{") > MAX_BRACKETS:
+        raise MalformedMessage()
+    try:
+        text = body.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=_no_member_twice, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise MalformedMessage() from error
+    try:
+        return shape.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        # The last part of an unknown member's place is its name: that is input, and is not told.
+        place = first["loc"][:-1] if first["type"] == "extra_forbidden" else first["loc"]
+        raise SchemaInvalid(field=".".join(str(part) for part in place) or None) from error
+
+
+def _no_member_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member stands twice")
+    return members
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError("not a JSON value")
+
+
+def activated(
+    *, binding_id: UUID, certificates: tuple[bytes, ...], subject: str, relying_party: RelyingParty
+) -> dict[str, Any]:
+    return {
+        "bindingId": str(binding_id),
+        "certificates": [b64(certificate) for certificate in certificates],
+        "subject": subject,
+        "relyingParty": {"id": relying_party.id, "name": relying_party.name},
+    }
+
+
+def waiting(transaction: Transaction) -> dict[str, str]:
+    """What a device may know before it claims: that something waits, and how long."""
+    return {
+        "id": str(transaction.id),
+        "createdAt": format_time(transaction.created_at),
+        "expiresAt": format_time(transaction.expires_at),
+    }
+
+
+def claimed(transaction: Transaction) -> dict[str, Any]:
+    """All that a device needs to show a transaction and to answer it."""
+    return {
+        "state": transaction.state,
+        "factors": list(parse_profile(transaction.profile_document).factors),
+        "fields": to_fields(transaction.content),
+    }
