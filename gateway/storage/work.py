@@ -1,0 +1,157 @@
+"""The queries of the worker and of the device CA: leases, what is due, the outbox, the revocation list.
+
+The law: each method is one message. A lease, and an entry of the outbox, is given to one holder until a time;
+times are the caller's. What another has locked is skipped, never waited for. When to ask is left to the
+worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from gateway.core.transaction import Event, State, Transaction, next_state
+from gateway.ports import Crl, Wake
+from gateway.storage import rows
+from gateway.storage.queries import Queries
+
+
+class WorkQueries(Queries):
+    """WorkStore and CrlStore."""
+
+    # leases
+
+    def lease(self, name: str, *, holder: str, at: datetime, seconds: int) -> bool:
+        taken = self._pool.run(
+            None,
+            "INSERT INTO lease (name, holder, expires_at) VALUES (%(name)s, %(holder)s, %(end)s)"
+            " ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at"
+            " WHERE lease.holder = excluded.holder OR lease.expires_at <= %(at)s RETURNING 1",
+            {"name": name, "holder": holder, "at": at, "end": at + timedelta(seconds=seconds)},
+        )
+        return bool(taken)
+
+    # what is due
+
+    def overdue(self, relying_party: str, *, at: datetime, limit: int) -> Sequence[Transaction]:
+        return self._transactions(
+            relying_party,
+            "t.state IN ('REQUESTED', 'PENDING') AND t.expires_at <= %(at)s"
+            " ORDER BY t.expires_at LIMIT %(limit)s",
+            {"at": at, "limit": limit},
+        )
+
+    def unsealed(self, relying_party: str, *, before: datetime, limit: int) -> Sequence[Transaction]:
+        return self._transactions(
+            relying_party,
+            "t.state = 'APPROVED' AND t.decided_at < %(before)s ORDER BY t.decided_at LIMIT %(limit)s",
+            {"before": before, "limit": limit},
+        )
+
+    def forget_nonces(self, relying_party: str, *, at: datetime) -> int:
+        counted = self._pool.run(
+            relying_party,
+            "WITH gone AS (DELETE FROM nonce WHERE relying_party = %(rp)s AND expires_at <= %(at)s"
+            " RETURNING 1) SELECT count(*) FROM gone",
+            {"at": at},
+        )
+        return int(counted[0][0])
+
+    # the outbox
+
+    def take_wakes(
+        self, relying_party: str, *, at: datetime, lease_seconds: int, limit: int
+    ) -> Sequence[Wake]:
+        """``attempts`` counts this one. An entry whose transaction no longer waits to be notified goes."""
+        found = self._pool.run(
+            relying_party,
+            """WITH due AS (
+                SELECT w.relying_party, w.id, t.subject_id,
+                    t.state = 'REQUESTED' AND t.expires_at > %(at)s AS alive
+                FROM wake w JOIN transaction t
+                    ON t.relying_party = w.relying_party AND t.id = w.transaction_id
+                WHERE w.relying_party = %(rp)s AND w.due_at <= %(at)s
+                ORDER BY w.due_at LIMIT %(limit)s FOR UPDATE OF w SKIP LOCKED
+            ), gone AS (
+                DELETE FROM wake w USING due d
+                WHERE w.relying_party = d.relying_party AND w.id = d.id AND NOT d.alive
+            ), taken AS (
+                UPDATE wake w SET attempts = w.attempts + 1, due_at = %(again)s FROM due d
+                WHERE w.relying_party = d.relying_party AND w.id = d.id AND d.alive
+                RETURNING w.relying_party, w.id, w.transaction_id, w.attempts, d.subject_id
+            )
+            SELECT n.id, n.transaction_id, n.attempts, k.subject_id, k.wrapped, b.id, b.push_target
+            FROM taken n JOIN subject_key k USING (relying_party, subject_id)
+            LEFT JOIN binding b ON b.relying_party = n.relying_party AND b.subject_id = n.subject_id
+                AND b.state = 'ACTIVE' AND b.push_target IS NOT NULL
+            ORDER BY n.id, b.id""",
+            {"at": at, "again": at + timedelta(seconds=lease_seconds), "limit": limit},
+        )
+        entries: dict[UUID, tuple[UUID, int, list[str]]] = {}
+        for id_, transaction_id, attempts, subject_id, wrapped, binding_id, sealed in found:
+            _, _, targets = entries.setdefault(id_, (transaction_id, attempts, []))
+            if sealed is not None:
+                key = self._vault.reading(relying_party, subject_id=subject_id, wrapped=wrapped)
+                targets.append(rows.read_push_target(key, binding_id=binding_id, sealed=sealed))
+        return [
+            Wake(relying_party, id_, transaction_id, attempts, tuple(targets))
+            for id_, (transaction_id, attempts, targets) in entries.items()
+        ]
+
+    def wake_sent(self, wake: Wake, *, at: datetime) -> None:
+        self._moved(
+            wake.relying_party,
+            """DELETE FROM wake WHERE relying_party = %(rp)s AND id = %(wake)s;
+            WITH moved AS (
+                UPDATE transaction SET state = %(to)s
+                WHERE relying_party = %(rp)s AND id = %(id)s AND state = %(from)s
+                RETURNING relying_party, id, state
+            )""",
+            {
+                "wake": wake.id,
+                "id": wake.transaction_id,
+                "from": str(State.REQUESTED),
+                "to": str(next_state(State.REQUESTED, Event.NOTIFY)),
+            },
+            entity="transaction",
+            event=Event.NOTIFY,
+            at=at,
+        )
+
+    def wake_failed(self, wake: Wake, *, retry_at: datetime) -> None:
+        self._pool.run(
+            wake.relying_party,
+            "UPDATE wake SET due_at = %(retry_at)s WHERE relying_party = %(rp)s AND id = %(id)s",
+            {"id": wake.id, "retry_at": retry_at},
+        )
+
+    # the revocation list
+
+    def latest_crl(self) -> Crl | None:
+        found = self._pool.run(
+            None, "SELECT number, der, this_update, next_update FROM crl ORDER BY number DESC LIMIT 1"
+        )
+        return Crl(int(found[0][0]), *found[0][1:]) if found else None
+
+    def add_crl(self, crl: Crl) -> bool:
+        """True too where this very CRL is there already."""
+        standing = self._pool.run(
+            None,
+            "INSERT INTO crl (number, der, this_update, next_update)"
+            " VALUES (%(number)s, %(der)s, %(this_update)s, %(next_update)s) ON CONFLICT DO NOTHING;\n"
+            "SELECT 1 FROM crl WHERE number = %(number)s AND der = %(der)s",
+            {
+                "number": crl.number,
+                "der": crl.der,
+                "this_update": crl.this_update,
+                "next_update": crl.next_update,
+            },
+        )
+        return bool(standing)
+
+    def revoked(self) -> Sequence[tuple[int, datetime]]:
+        found = self._pool.run(
+            None, "SELECT serial, revoked_at FROM revoked_certificate ORDER BY revoked_at, serial"
+        )
+        return [(int(serial), revoked_at) for serial, revoked_at in found]

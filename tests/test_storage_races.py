@@ -1,0 +1,310 @@
+"""Races in the identity store: whatever runs at once, one wins and nothing is counted wrongly."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from lost_answers import LostAnswers
+from storage_fixture import NOW, World, as_superuser, at_once, make_store
+
+from gateway.core.errors import StoreUnavailable
+from gateway.core.model import BindingState, Decision
+from gateway.core.transaction import Event, State
+from gateway.ports import Crl
+from gateway.storage.embedded import Connections
+
+
+@pytest.fixture
+def world(database: Connections) -> World:
+    return World(make_store(database))
+
+
+def test_of_two_decisions_one_wins(world: World, database: Connections) -> None:
+    """RTS article 4(1): accepted once."""
+    subject, device = world.bind()
+    for _ in range(200):
+        transaction = world.pending(subject, device)
+        approved, rejected = at_once(
+            lambda t=transaction: world.decide(t),
+            lambda t=transaction: world.decide(t, decision=Decision.REJECTED_NOT_ME),
+        )
+        assert approved is not rejected
+        state = State.APPROVED if approved else State.REJECTED
+        assert world.store.transaction_states(world.rp, [transaction.id])[transaction.id] is state
+    counted = as_superuser(
+        database,
+        "SELECT count(*) FROM event WHERE relying_party = %s AND name IN ('APPROVE', 'REJECT')",
+        (world.rp,),
+    )
+    assert counted == [(200,)]
+
+
+def test_a_decision_and_an_expiry_exclude_each_other(world: World) -> None:
+    subject, device = world.bind()
+    for _ in range(30):
+        transaction = world.pending(subject, device)
+        decided, cancelled = at_once(
+            lambda t=transaction: world.decide(t),
+            lambda t=transaction: world.store.finish(t, event=Event.CANCEL, reason="caller", at=NOW),
+        )
+        assert decided is not cancelled
+
+
+def test_twenty_tries_at_once_count_as_three(world: World, database: Connections) -> None:
+    """RTS article 4(3)(b)."""
+    subject, device = world.bind()
+    _, other = world.bind(subject)
+    tries = [
+        lambda d=d: world.store.reserve_try(world.rp, d.id, max_failures=3) for d in (device, other) * 10
+    ]
+    assert at_once(*tries).count(True) == 3
+    own, of_subject = world.failures(database, device)
+    assert (own + world.failures(database, other)[0], of_subject) == (3, 3)
+
+
+def test_tries_and_their_return_at_once_leave_no_trace(world: World, database: Connections) -> None:
+    subject, device = world.bind()
+    _, other = world.bind(subject)
+
+    def one(device_id: object) -> None:
+        if world.store.reserve_try(world.rp, device_id, max_failures=5):  # type: ignore[arg-type]
+            world.store.release_try(world.rp, device_id)  # type: ignore[arg-type]
+
+    at_once(*[lambda d=d: one(d.id) for d in (device, other) * 8])
+    assert world.failures(database, device) == world.failures(database, other) == (0, 0)
+
+
+def test_twenty_activation_tries_at_once_count_as_three(world: World) -> None:
+    registration, _ = world.register()
+    found = at_once(
+        *[
+            lambda: world.store.reserve_activation_try(
+                world.rp, registration.activation_id, max_failures=3, at=NOW
+            )
+        ]
+        * 20
+    )
+    assert sorted(r.failures for r in found if r is not None) == [1, 2, 3]
+
+
+def test_one_registration_activates_once(world: World) -> None:
+    registration, subject = world.register()
+    devices = [world.device(subject) for _ in range(6)]
+    done = at_once(
+        *[
+            lambda d=d: world.store.activate(registration, binding=d, push_target=None, at=NOW)
+            for d in devices
+        ]
+    )
+    assert done.count(True) == 1
+    assert world.store.bindings_of(world.rp, subject.id) == [devices[done.index(True)]]
+
+
+def test_parallel_starts_with_one_request_id_are_one_transaction(world: World, database: Connections) -> None:
+    _, subject = world.register()
+    for _ in range(10):
+        request_id = str(uuid4())
+        standing = at_once(
+            *[
+                lambda r=request_id: world.store.start_transaction(
+                    world.request(subject), request_id=r, request_digest=b"d"
+                )
+            ]
+            * 6
+        )
+        assert len({transaction.id for transaction, _ in standing}) == 1
+    for table in ("transaction", "event", "wake"):
+        counted = as_superuser(
+            database,
+            f"SELECT count(*) FROM {table} WHERE relying_party = %s"
+            + (" AND entity = 'transaction'" if table == "event" else ""),
+            (world.rp,),
+        )
+        assert counted == [(10,)], table
+
+
+def test_parallel_registrations_of_one_new_ref_are_one_subject(world: World, database: Connections) -> None:
+    for _ in range(10):
+        ref = str(uuid4())
+        standing = at_once(*[lambda r=ref: world.register(ref=r)] * 6)
+        assert len({subject.id for _, subject in standing}) == 1
+        assert len({registration.id for registration, _ in standing}) == 6
+        assert {registration.subject_id for registration, _ in standing} == {standing[0][1].id}
+    counted = as_superuser(database, "SELECT count(*) FROM subject WHERE relying_party = %s", (world.rp,))
+    assert counted == [(10,)]
+
+
+def test_parallel_registrations_with_one_request_id_leave_one_subject(
+    world: World, database: Connections
+) -> None:
+    standing = at_once(*[lambda: world.register(request_id="r")] * 8)  # each another externalRef
+    assert len({registration.id for registration, _ in standing}) == 1
+    assert len({subject.id for _, subject in standing}) == 1
+    counted = as_superuser(database, "SELECT count(*) FROM subject WHERE relying_party = %s", (world.rp,))
+    assert counted == [(1,)]
+
+
+def test_one_device_claims(world: World) -> None:
+    subject, device = world.bind()
+    _, other = world.bind(subject)
+    for _ in range(20):
+        transaction = world.start(subject)
+        claims = [
+            lambda d=d, t=transaction: world.store.claim(t, binding_id=d.id, at=NOW)
+            for d in (device, device, other, other)
+        ]
+        first, again, second, second_again = at_once(*claims)
+        assert first is again is not second is second_again
+        assert world.load(transaction).binding_id == (device.id if first else other.id)
+
+
+def test_two_completions_leave_one_evidence(world: World, database: Connections) -> None:
+    subject, device = world.bind()
+    for _ in range(20):
+        transaction = world.approved(subject, device)
+        given = [world.evidence(transaction, document) for document in (b"one", b"two")]
+        done = at_once(
+            *[lambda e=e, t=transaction: world.store.complete(t, evidence=e, at=NOW) for e in given]
+        )
+        assert sorted(done) == [False, True]
+        assert world.store.evidence(world.rp, transaction.id) == given[done.index(True)]
+    counted = as_superuser(database, "SELECT count(*) FROM evidence WHERE relying_party = %s", (world.rp,))
+    assert counted == [(20,)]
+
+
+def test_a_revoked_device_does_not_decide_afterwards(world: World) -> None:
+    subject, _ = world.bind()
+    for _ in range(20):
+        _, device = world.bind(subject)
+        transaction = world.pending(subject, device)
+        decided, revoked = at_once(
+            lambda t=transaction: world.decide(t),
+            lambda d=device: world.store.revoke(world.rp, d.id, at=NOW),
+        )
+        assert revoked
+        assert not world.decide(transaction)
+        assert world.load(transaction).state is (State.APPROVED if decided else State.PENDING)
+
+
+def test_each_wake_is_taken_once(world: World) -> None:
+    _, subject = world.register()
+    started = {world.start(subject).id for _ in range(20)}
+    taken = at_once(*[lambda: world.store.take_wakes(world.rp, at=NOW, lease_seconds=60, limit=5)] * 6)
+    ids = [wake.transaction_id for wakes in taken for wake in wakes]
+    assert len(ids) == len(set(ids))
+    rest = world.store.take_wakes(world.rp, at=NOW, lease_seconds=60, limit=99)
+    assert {*ids, *(wake.transaction_id for wake in rest)} == started
+
+
+def test_one_of_many_takes_the_lease_and_one_number_one_crl(world: World) -> None:
+    name = str(uuid4())
+    holders = [lambda h=h: world.store.lease(name, holder=h, at=NOW, seconds=9) for h in "abcdef"]
+    assert at_once(*holders).count(True) == 1
+    number = uuid4().int >> 8
+    crls = [
+        lambda d=d: world.store.add_crl(Crl(number, d, NOW, NOW.replace(year=2027)))
+        for d in (b"a", b"b", b"c")
+    ]
+    assert at_once(*crls).count(True) == 1
+
+
+def test_one_of_many_sees_a_nonce_first(world: World) -> None:
+    _, device = world.bind()
+    seen = at_once(*[lambda: world.store.remember_nonce(world.rp, device.id, "n", expires_at=NOW)] * 8)
+    assert seen.count(True) == 1
+
+
+# A server that did it, and a connection that broke before it could say so.
+
+
+@pytest.fixture
+def lost(database: Connections) -> Iterator[LostAnswers]:
+    with LostAnswers(database.app_dsn) as proxy:
+        yield proxy
+
+
+def test_what_is_repeated_after_a_lost_answer_finds_what_it_did(
+    world: World, database: Connections, lost: LostAnswers
+) -> None:
+    near, far = world, World(make_store(database, dsn=lost.dsn), world.rp)
+    with lost.next_answer():
+        registration, subject = far.register(ref="K-1")
+    assert near.events(database, registration.id) == [("START", "PENDING")]
+    device = near.device(subject)
+    with lost.next_answer():
+        assert far.store.activate(registration, binding=device, push_target=None, at=NOW)
+    with lost.next_answer():
+        transaction = far.start(subject)
+    assert len(near.store.take_wakes(near.rp, at=NOW, lease_seconds=1, limit=9)) == 1
+    with lost.next_answer():
+        assert far.store.claim(transaction, binding_id=device.id, at=NOW)
+    with lost.next_answer():
+        assert far.decide(near.load(transaction))
+    approved = near.load(transaction)
+    with lost.next_answer():
+        assert far.store.complete(approved, evidence=near.evidence(approved), at=NOW)
+    assert [name for name, _ in near.events(database, transaction.id)] == [
+        "START",
+        "CLAIM",
+        "APPROVE",
+        "SEAL",
+    ]
+    withdrawn = near.start(subject)
+    with lost.next_answer():
+        assert far.store.finish(withdrawn, event=Event.CANCEL, reason="", at=NOW)
+    with lost.next_answer():
+        assert far.store.remember_nonce(far.rp, device.id, "n", expires_at=NOW)
+    with lost.next_answer():
+        assert far.store.add_crl(Crl(uuid4().int >> 8, b"der", NOW, NOW.replace(year=2027)))
+    with lost.next_answer():
+        assert far.store.revoke(far.rp, device.id, at=NOW)
+    found = near.store.binding(near.rp, device.id)
+    assert found is not None
+    assert found.state is BindingState.REVOKED
+    assert lost.count == 10
+
+
+def test_a_try_is_never_given_back_twice(world: World, database: Connections, lost: LostAnswers) -> None:
+    _, device = world.bind()
+    for _ in range(3):
+        world.store.reserve_try(world.rp, device.id, max_failures=5)
+    far = make_store(database, dsn=lost.dsn)
+    with lost.next_answer(), pytest.raises(StoreUnavailable):
+        far.release_try(world.rp, device.id)
+    assert world.failures(database, device) == (2, 2)
+    with lost.next_answer():
+        assert far.reserve_try(world.rp, device.id, max_failures=5)
+    assert world.failures(database, device) == (4, 4), "counted twice: that way no failure is lost"
+
+
+def test_everything_at_once_on_one_subject(world: World) -> None:
+    """No deadlock comes to the surface."""
+    subject, device = world.bind()
+    stop = threading.Event()
+
+    def tries() -> None:
+        while not stop.is_set():
+            if world.store.reserve_try(world.rp, device.id, max_failures=5):
+                world.store.release_try(world.rp, device.id)
+
+    def walks() -> None:
+        for _ in range(15):
+            transaction = world.approved(subject, device)
+            assert world.store.complete(transaction, evidence=world.evidence(transaction), at=NOW)
+
+    def registers() -> None:
+        for _ in range(15):
+            _, other = world.bind(subject)
+            assert world.store.revoke(world.rp, other.id, at=NOW)
+
+    def work() -> None:
+        try:
+            at_once(walks, walks, registers)
+        finally:
+            stop.set()
+
+    at_once(tries, tries, work)
+    assert world.store.subject(world.rp, subject.id) == subject
