@@ -46,6 +46,11 @@ LIBRARIES: dict[str, Any] = {
 """For logging.config.dictConfig."""
 
 
+def _line(event: Any, **options: Any) -> bytes:
+    """Bytes, so that a line leaves in one write, whole, whichever thread or process wrote beside it."""
+    return json.dumps(event, **options).encode()
+
+
 def configure_logging() -> None:
     """For a process of the gateway."""
     logging.config.dictConfig(LIBRARIES)
@@ -53,8 +58,8 @@ def configure_logging() -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(serializer=_line),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
         cache_logger_on_first_use=True,
     )

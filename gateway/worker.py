@@ -1,8 +1,8 @@
 """Everything that happens later: expiry, wake-ups, unfinished seals, forgotten nonces.
 
-The law: each job runs in one process at a time, under a lease in the database, and every step of it may
-be repeated: what a killed worker left, the next one finishes. One relying party's trouble does not keep
-another's work from being done.
+The law: each job runs in a thread of its own, in one process at a time under a lease in the database, and
+every step of it may be repeated: what a killed worker left, the next one finishes. One job's or one
+relying party's trouble does not keep another's work from being done.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import FrameType
@@ -22,7 +23,7 @@ from gateway.core.errors import GatewayError, UnavailableError
 from gateway.core.model import utc_now, uuid7
 from gateway.logs import configure_logging
 from gateway.outbound.push import HttpPushSender
-from gateway.ports import PushSender, WorkStore
+from gateway.ports import PushSender, Wake, WorkStore
 from gateway.services import transactions
 from gateway.services.context import Gateway
 from gateway.services.evidence import complete
@@ -30,11 +31,13 @@ from gateway.services.evidence import complete
 log = structlog.get_logger("gateway")
 
 INTERVAL_SECONDS = 0.25
-LEASE_SECONDS = 15
+LEASE_SECONDS = 5
 BATCH = 100
+WAKE_BATCH = 16
 SEAL_AFTER = timedelta(seconds=2)
 """The request that approved seals by itself: the worker takes what is older than this."""
-WAKE_LEASE_SECONDS = 10
+WAKE_LEASE_SECONDS = 60
+"""More than a relay that never answers can take, for every device of a subject."""
 WAKE_BACKOFF_SECONDS = (1, 2, 5, 10, 30, 60)
 
 
@@ -49,21 +52,19 @@ class Worker:
     def jobs(self) -> Mapping[str, Callable[[str, datetime], int]]:
         return {"expiry": self.expire, "outbox": self.wake, "seals": self.seal, "nonces": self.forget}
 
-    def tick(self, at: datetime) -> int:
-        """One round of every job whose lease this worker has; how much was done."""
+    def round(self, name: str, *, at: datetime) -> int:
+        """One round of one job, where this worker has or gets its lease; how much was done."""
+        try:
+            if not self.store.lease(name, holder=self.holder, at=at, seconds=LEASE_SECONDS):
+                return 0
+        except Exception as error:
+            return _log_failure(name, error)
         done = 0
-        for name, job in self.jobs().items():
+        for tenant in self.gateway.tenants.relying_parties:
             try:
-                if not self.store.lease(name, holder=self.holder, at=at, seconds=LEASE_SECONDS):
-                    continue
-            except GatewayError as error:
-                log.warning("lease_failed", job=name, code=error.code)
-                continue
-            for tenant in self.gateway.tenants.relying_parties:
-                try:
-                    done += job(tenant, at)
-                except GatewayError as error:
-                    log.warning("job_failed", job=name, relying_party=tenant, code=error.code)
+                done += self.jobs()[name](tenant, at)
+            except Exception as error:
+                _log_failure(name, error, relying_party=tenant)
         return done
 
     def expire(self, tenant: str, at: datetime) -> int:
@@ -80,44 +81,62 @@ class Worker:
         return done
 
     def wake(self, tenant: str, at: datetime) -> int:
-        wakes = self.store.take_wakes(tenant, at=at, lease_seconds=WAKE_LEASE_SECONDS, limit=BATCH)
-        for wake in wakes:
-            try:
-                if self.push is not None:
-                    for target in wake.push_targets:
-                        self.push.send(target, wake_id=wake.id)
-            except UnavailableError as error:
-                pause = WAKE_BACKOFF_SECONDS[min(wake.attempts, len(WAKE_BACKOFF_SECONDS) - 1)]
-                self.store.wake_failed(wake, retry_at=at + timedelta(seconds=pause))
-                log.warning("push_failed", wake=str(wake.id), code=error.code, retry_in=pause)
-            else:
-                self.store.wake_sent(wake, at=at)
+        wakes = self.store.take_wakes(tenant, at=at, lease_seconds=WAKE_LEASE_SECONDS, limit=WAKE_BATCH)
+        with ThreadPoolExecutor(WAKE_BATCH) as pool:
+            list(pool.map(lambda wake: self._send(wake, at=at), wakes))
         return len(wakes)
+
+    def _send(self, wake: Wake, *, at: datetime) -> None:
+        try:
+            if self.push is not None:
+                for target in wake.push_targets:
+                    self.push.send(target, wake_id=wake.id)
+        except UnavailableError as error:
+            pause = WAKE_BACKOFF_SECONDS[min(wake.attempts, len(WAKE_BACKOFF_SECONDS) - 1)]
+            self.store.wake_failed(wake, retry_at=at + timedelta(seconds=pause))
+            log.warning("push_failed", wake=str(wake.id), code=error.code, retry_in=pause)
+        else:
+            self.store.wake_sent(wake, at=at)
 
     def forget(self, tenant: str, at: datetime) -> int:
         return self.store.forget_nonces(tenant, at=at)
 
 
+def _log_failure(job: str, error: Exception, **fields: str) -> int:
+    """A job outlives whatever went wrong in one round of it."""
+    code = error.code if isinstance(error, GatewayError) else type(error).__name__
+    log.warning("job_failed", job=job, code=code, **fields)
+    return 0
+
+
 def main() -> int:
-    """Runs until SIGTERM or SIGINT."""
+    """Runs every job in a thread of its own until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
     configure_logging()
-    stop = threading.Event()
+    over = threading.Event()
+    current = [_from_environment()]
 
     def end(number: int, frame: FrameType | None) -> None:
-        stop.set()
+        over.set()
+
+    def reload(number: int, frame: FrameType | None) -> None:
+        current[0] = _from_environment()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    worker = _from_environment()
-    reload = threading.Event()
-    signal.signal(signal.SIGHUP, lambda number, frame: reload.set())
-    log.info("worker_started", holder=worker.holder)
-    while not stop.is_set():
-        if reload.is_set():
-            reload.clear()
-            worker = _from_environment()
-        if not worker.tick(utc_now()):
-            stop.wait(INTERVAL_SECONDS)
+    signal.signal(signal.SIGHUP, reload)
+
+    def run(name: str) -> None:
+        while not over.is_set():
+            if not current[0].round(name, at=utc_now()):
+                over.wait(INTERVAL_SECONDS)
+
+    threads = [threading.Thread(target=run, args=(name,), name=name) for name in current[0].jobs()]
+    for thread in threads:
+        thread.start()
+    log.info("worker_started", holder=current[0].holder)
+    over.wait()
+    for thread in threads:
+        thread.join()
     return 0
 
 

@@ -1,0 +1,184 @@
+"""``serve`` as a whole: what a killed gateway left is finished, waiting starves nobody, nothing leaks."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from live import PIN, Fault, Live, eventually, live_gateway
+from storage_fixture import as_superuser
+
+from gateway.authenticator.authenticator import Authenticator
+from gateway.authenticator.errors import AuthenticatorError, GatewayRefused
+from gateway.core.certpath import parse_trust
+from gateway.core.conclusion import Indication
+from gateway.core.model import utc_now
+from gateway.core.verifier import verify_evidence
+from gateway.storage.embedded import EmbeddedPostgres
+
+WAITING = 300
+
+
+@pytest.fixture(scope="module")
+def live() -> Iterator[Live]:
+    with live_gateway() as gateway:
+        yield gateway
+
+
+def sealed(live: Live, transaction_id: str) -> bytes:
+    found = live.call("GetEvidence", f"<transactionId>{transaction_id}</transactionId>")
+    return base64.b64decode(found.findtext("{*}document"))
+
+
+def events_of(live: Live, transaction_ids: list[str]) -> dict[str, Counter[str]]:
+    """As the stopped gateway's database has them."""
+    with EmbeddedPostgres(live.folder / "database") as server:
+        rows = as_superuser(
+            server.connections,
+            "SELECT entity_id::text, name FROM event WHERE entity_id::text = ANY(%s)",
+            (transaction_ids,),
+        )
+        evidence = as_superuser(
+            server.connections,
+            "SELECT transaction_id::text, 'EVIDENCE' FROM evidence WHERE transaction_id::text = ANY(%s)",
+            (transaction_ids,),
+        )
+    found: dict[str, Counter[str]] = {transaction_id: Counter() for transaction_id in transaction_ids}
+    for transaction_id, name in [*rows, *evidence]:
+        found[transaction_id][name] += 1
+    return found
+
+
+def test_killed_between_approval_and_seal_then_sealed_once(live: Live) -> None:
+    """Without its CRL the trust file cannot speak for the device CA, so approvals are committed and nothing
+    can be sealed; then everything is killed, the file mended, and the gateway started again."""
+    trust = live.folder / "keys" / "trust.pem"
+    good = trust.read_bytes()
+    phone = live.phone("customer-killed")
+    live.stop()
+    trust.write_bytes(good[: good.index(b"-----BEGIN X509 CRL")])
+    live.start()
+    ids = [live.start_consent("customer-killed") for _ in range(5)]
+    for transaction_id in ids:
+        phone.claim(UUID(transaction_id))
+        assert phone.approve(UUID(transaction_id), pin=PIN) == "APPROVED"
+        with pytest.raises(Fault, match="EVIDENCE_NOT_READY"):
+            sealed(live, transaction_id)
+    live.kill_everything()
+    trust.write_bytes(good)
+    live.start()
+    for transaction_id in ids:
+        eventually(lambda which=transaction_id: live.state(which) == "COMPLETED")
+        conclusion = verify_evidence(sealed(live, transaction_id), trust=parse_trust(good), at=utc_now())
+        assert conclusion.indication is Indication.TOTAL_PASSED
+    live.stop()
+    for happened in events_of(live, ids).values():
+        assert (happened["APPROVE"], happened["SEAL"], happened["EVIDENCE"]) == (1, 1, 1)
+    live.start()
+
+
+def test_killed_at_any_moment_what_was_answered_stands(live: Live) -> None:
+    """Approvals under way when everything is killed: what was answered is so, and all approved is sealed."""
+    answered: dict[str, str] = {}
+    ids: list[str] = []
+    for _ in range(3):
+        prepared = []
+        for _ in range(4):
+            reference = f"customer-{secrets.token_hex(6)}"
+            phone = live.phone(reference)
+            transaction_id = live.start_consent(reference)
+            phone.claim(UUID(transaction_id))
+            prepared.append((phone, transaction_id))
+        ids += [transaction_id for _, transaction_id in prepared]
+
+        def approve(pair: tuple[Authenticator, str]) -> None:
+            with suppress(AuthenticatorError):
+                answered[pair[1]] = pair[0].approve(UUID(pair[1]), pin=PIN)
+
+        threads = [threading.Thread(target=approve, args=(pair,)) for pair in prepared]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.2 + random.random() * 0.3)  # the PIN's derivation, then any moment of the approval
+        live.kill_everything()
+        for thread in threads:
+            thread.join()
+        live.start()
+    for transaction_id in ids:
+        eventually(lambda which=transaction_id: live.state(which) in ("COMPLETED", "PENDING"))
+        if transaction_id in answered:
+            assert live.state(transaction_id) == "COMPLETED"
+    live.stop()
+    for happened in events_of(live, ids).values():
+        assert happened["APPROVE"] == happened["SEAL"] == happened["EVIDENCE"] <= 1
+    live.start()
+
+
+def test_many_that_wait_do_not_keep_another_from_starting(live: Live) -> None:
+    reference = "customer-waits"
+    phone = live.phone(reference)
+    waited_on = live.start_consent(reference)
+    finished = threading.Semaphore(0)
+
+    def wait() -> str:
+        try:
+            return live.state(waited_on, wait=30)
+        finally:
+            finished.release()
+
+    with ThreadPoolExecutor(WAITING) as pool:
+        waiting = [pool.submit(wait) for _ in range(WAITING)]
+        still = [future for future in waiting if not future.done()]
+        started = [live.start_consent(reference) for _ in range(5)]
+        held = sum(not future.done() for future in still)
+        phone.claim(UUID(waited_on))
+        assert phone.approve(UUID(waited_on), pin=PIN) == "COMPLETED"
+        states = Counter(future.result(timeout=60) for future in waiting)
+    assert len(set(started)) == 5
+    assert held > 0, "nobody waited while the others started"
+    assert set(states) <= {"REQUESTED", "PENDING", "APPROVED", "COMPLETED"}
+
+
+def test_no_canary_is_in_logs_or_faults(live: Live) -> None:
+    canary = f"canary{secrets.token_hex(6)}"
+    reference, name, shown = f"{canary}-ref", f"{canary} name", f"{canary} shown"
+    phone = live.phone(reference, name=name)
+    transaction_id = live.start_consent(reference, shown=shown)
+    phone.claim(UUID(transaction_id))
+    with pytest.raises(GatewayRefused) as wrong:
+        phone.approve(UUID(transaction_id), pin="314159")
+    assert phone.approve(UUID(transaction_id), pin=PIN) == "COMPLETED"
+    assert canary.encode() in sealed(live, transaction_id)
+    with pytest.raises(Fault, match="TEXT_NOT_DISPLAYABLE"):
+        live.start_consent(reference, shown=f"{canary}\u202e")
+    with pytest.raises(Fault, match="NOT_AUTHENTICATED"):
+        live.call("Heartbeat", secret=f"{canary}secret")
+    logged = live.log.read_text()
+    assert "TEXT_NOT_DISPLAYABLE" in logged
+    assert '"NOT_AUTHENTICATED"' in logged
+    for secret in (canary, live.secret, PIN, "314159", phone.device.pin_secret.hex()):
+        assert secret not in logged
+        assert secret not in str(wrong.value)
+    database = Path(live.folder / "database" / "server").resolve()
+    for file in database.rglob("*"):
+        if file.is_file():
+            assert canary.encode() not in file.read_bytes(), file
+
+
+def test_every_line_of_the_log_is_one_json_object(live: Live) -> None:
+    live.call("Heartbeat")
+    with pytest.raises(Fault):
+        live.start_consent('x"}\n{"event": "forged"}')
+    for line in live.log.read_text().splitlines():
+        assert isinstance(json.loads(line), dict), line
+    assert not any('"event": "forged"' in line for line in live.log.read_text().splitlines())
