@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gateway.core.model import Factor, Kind
-from gateway.core.profile import SignatureProfile
+from gateway.core.profile import MAX_FAILURES_CEILING, SignatureProfile
 
 OPERATIONS = frozenset(
     {
@@ -35,6 +35,15 @@ OPERATIONS = frozenset(
 MAIN = "gateway.toml"
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
+
+
+def _within_the_rts(value: int) -> int:
+    if not 1 <= value <= MAX_FAILURES_CEILING:
+        raise ValueError(f"1 to {MAX_FAILURES_CEILING}: RTS (EU) 2018/389 article 4(3)(b)")
+    return value
+
+
+MaxFailures = Annotated[int, AfterValidator(_within_the_rts)]
 
 
 class ConfigurationError(Exception):
@@ -98,13 +107,7 @@ class Keys(_Table):
 class Registration(_Table):
     code_digits: Annotated[int, Field(ge=4, le=12)]
     lifetime_seconds: Annotated[int, Field(ge=60, le=604_800)]
-    max_failures: int
-
-    @model_validator(mode="after")
-    def _rts(self) -> Registration:
-        if not 1 <= self.max_failures <= 5:
-            raise ValueError("max_failures: 1 to 5, RTS (EU) 2018/389 article 4(3)(b)")
-        return self
+    max_failures: MaxFailures
 
 
 class Push(_Table):
@@ -161,7 +164,7 @@ class ProfileTable(_Table):
     lifetime_seconds: int
     signing_time_skew_seconds: int
     max_text_length: int
-    max_failures: int
+    max_failures: MaxFailures
     released_attributes: list[str]
     hardware_key: bool
 

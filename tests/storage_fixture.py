@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 import shutil
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -99,6 +101,13 @@ def at_once(*calls: Callable[[], T]) -> list[T]:
     """Runs all in threads; raises what any of them raised."""
     with ThreadPoolExecutor(len(calls)) as threads:
         return [future.result() for future in [threads.submit(call) for call in calls]]
+
+
+def until(holds: Callable[[], bool], *, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it never came to hold"
+        threading.Event().wait(0.01)
 
 
 def make_store(connections: Connections, *, keyring: KeyRing = KEYS, dsn: str | None = None) -> PostgresStore:

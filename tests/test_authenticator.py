@@ -14,7 +14,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from device_harness import validator
 from walk import PIN, TEXT, Walk
 
@@ -29,9 +32,11 @@ from gateway.authenticator.errors import (
     NotTrusted,
     PinUnusable,
 )
-from gateway.core.canonical import b64
+from gateway.core.canonical import b64, unb64
+from gateway.core.certpath import Role
+from gateway.core.keys import parse_p256
 from gateway.core.model import Decision, Factor, utc_now
-from gateway.sandbox import make_pki
+from gateway.sandbox import Issuer, key_usage, make_pki
 from gateway.storage.postgres import PostgresStore
 
 Change = Callable[[dict[str, Any]], None]
@@ -313,6 +318,51 @@ def test_a_certificate_of_another_device_is_not_believed(bank: Walk, wire: Wire)
     )
     with pytest.raises(NotTrusted):
         activate(bank, wire)
+
+
+def certificate(bank: Walk, key: bytes, binding_id: str, *, issuer: Issuer, role: Role | None) -> bytes:
+    """For any key and binding, by any issuer, with any role."""
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, binding_id)]))
+        .issuer_name(bank.pki.device_ca.certificate.subject)
+        .public_key(parse_p256(key))
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(bank.clock.now() - timedelta(minutes=5))
+        .not_valid_after(bank.clock.now() + timedelta(days=1))
+        .add_extension(key_usage(is_ca=False), critical=True)
+    )
+    if role is not None:
+        policy = x509.PolicyInformation(role.value, None)
+        builder = builder.add_extension(x509.CertificatePolicies([policy]), critical=False)
+    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+@pytest.mark.parametrize(
+    ("role", "genuine", "believed"),
+    [
+        (Role.DEVICE, True, True),
+        (Role.DEVICE, False, False),
+        (Role.SEAL, True, False),
+        (None, True, False),
+    ],
+)
+def test_a_certificate_counts_by_its_issuers_signature_and_its_role(
+    bank: Walk, wire: Wire, role: Role | None, genuine: bool, believed: bool
+) -> None:
+    issuer = bank.pki.device_ca if genuine else make_pki(at=utc_now()).device_ca
+
+    def change(answer: dict[str, Any]) -> None:
+        key = unb64(json.loads(wire.passed[-1][2])["keys"]["signing"])
+        made = certificate(bank, key, answer["bindingId"], issuer=issuer, role=role)
+        answer["certificates"][0] = b64(made)
+
+    wire.change = change
+    if believed:
+        assert activate(bank, wire)
+    else:
+        with pytest.raises(NotTrusted):
+            activate(bank, wire)
 
 
 def test_a_gateway_whose_key_the_link_does_not_name_is_not_believed(bank: Walk, wire: Wire) -> None:

@@ -61,6 +61,7 @@ NOT_JSON = {
     "not-utf-8": b'{"code": "\xff"}',
     "deep": b"[" * 5000 + b"]" * 5000,
     "deep-objects": b'{"a":' * 5000 + b"1" + b"}" * 5000,
+    "deep-and-whole": b'{"code": ' + b"[" * MAX_BRACKETS + b"]" * MAX_BRACKETS + b"}",
     "deep-unclosed": b"[" * (MAX_BRACKETS + 1),
     "long-number": b'{"code": ' + b"9" * 5000 + b"}",
 }

@@ -6,6 +6,7 @@ import base64
 import secrets
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg2
@@ -13,7 +14,7 @@ import pytest
 from psycopg2 import errors
 from storage_fixture import KEYS, NOW, World, answer, as_superuser, make_store, sql
 
-from gateway.core.errors import InternalError, NotFound, RequestIdReused
+from gateway.core.errors import InternalError, MisuseError, NotFound, RequestIdReused
 from gateway.core.model import Attestation, DeviceKeys, IdentityAttribute
 from gateway.core.statement import AttachedDocument, Payee, Payment, ShownText
 from gateway.core.transaction import Event
@@ -222,7 +223,7 @@ def _dump(database: Connections) -> bytes:
         " WHERE table_schema = 'public' ORDER BY 1, 2",
     )
     for table in {table for table, _, _ in columns}:
-        pieces += [row.encode() for (row,) in as_superuser(database, f"SELECT t::text FROM {table} t")]
+        pieces += [row.encode() for (row,) in as_superuser(database, f"SELECT r::text FROM {table} r")]
     for table, column, type_ in columns:
         if type_ == "bytea":
             found = as_superuser(database, f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL")
@@ -314,6 +315,24 @@ def test_nothing_personal_stands_in_clear_in_any_table(world: World, database: C
     for name, value in canary.items():
         for spelling in _spellings(value):
             assert spelling not in dump, name
+
+
+def test_nothing_personal_stands_in_clear_on_the_servers_disk(world: World, database: Connections) -> None:
+    """Tables, write-ahead log, the server's own log: also of statements that are refused."""
+    canary = _canaries(database, world)
+    _, device = world.bind()
+    with pytest.raises(MisuseError):
+        world.store._pool.run(
+            world.rp,
+            "UPDATE binding SET state = 'UNKNOWN' WHERE relying_party = %(rp)s AND id = %(id)s",
+            {"id": device.id},
+        )
+    as_superuser(database, "CHECKPOINT")
+    ((cluster,),) = as_superuser(database, "SHOW data_directory")
+    found = b"".join(file.read_bytes() for file in Path(cluster).parent.rglob("*") if file.is_file())
+    assert world.rp.encode() in found
+    for name, value in canary.items():
+        assert value not in found, name
 
 
 def test_everything_sealed_is_marked_so_by_its_key_id(world: World, database: Connections) -> None:

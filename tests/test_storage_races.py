@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from uuid import uuid4
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from uuid import UUID, uuid4
 
+import psycopg2
 import pytest
 from lost_answers import LostAnswers
-from storage_fixture import NOW, World, as_superuser, at_once, make_store
+from storage_fixture import NOW, World, as_superuser, at_once, make_store, until
 
 from gateway.core.errors import StoreUnavailable
 from gateway.core.model import BindingState, Decision
@@ -215,6 +218,68 @@ def test_one_of_many_sees_a_nonce_first(world: World) -> None:
     _, device = world.bind()
     seen = at_once(*[lambda: world.store.remember_nonce(world.rp, device.id, "n", expires_at=NOW)] * 8)
     assert seen.count(True) == 1
+
+
+# What another session is in the middle of, step by step.
+
+
+@contextmanager
+def in_the_middle(database: Connections, statement: str, *ids: UUID) -> Iterator[Callable[[], None]]:
+    """A transaction that has run the statement; yields how to wait until somebody stands behind it."""
+    with closing(psycopg2.connect(database.superuser_dsn)) as connection, connection.cursor() as cursor:
+        cursor.execute(statement, tuple(map(str, ids)))
+
+        def somebody_waits() -> None:
+            until(
+                lambda: bool(
+                    as_superuser(
+                        database,
+                        "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                        " AND usename = 'gateway_app'",
+                    )
+                )
+            )
+
+        yield somebody_waits
+        connection.commit()
+
+
+def test_a_try_sees_the_one_before_it(world: World, database: Connections) -> None:
+    """Also one on another device of the subject."""
+    subject, device = world.bind()
+    with ThreadPoolExecutor(1) as threads:
+        with in_the_middle(
+            database, "UPDATE subject SET failures = 3 WHERE id = %s::uuid", subject.id
+        ) as somebody_waits:
+            tried = threads.submit(world.store.reserve_try, world.rp, device.id, max_failures=3)
+            somebody_waits()
+        assert tried.result() is False
+    assert world.failures(database, device) == (0, 3)
+
+
+def test_a_decision_sees_the_revocation_before_it(world: World, database: Connections) -> None:
+    subject, device = world.bind()
+    transaction = world.pending(subject, device)
+    with ThreadPoolExecutor(1) as threads:
+        with in_the_middle(
+            database,
+            "SELECT 1 FROM subject WHERE id = %s::uuid FOR NO KEY UPDATE;"
+            " UPDATE binding SET state = 'REVOKED' WHERE id = %s::uuid",
+            subject.id,
+            device.id,
+        ) as somebody_waits:
+            decided = threads.submit(world.decide, transaction)
+            somebody_waits()
+        assert decided.result() is False
+    assert world.load(transaction) == transaction
+
+
+def test_a_wake_that_another_is_taking_is_skipped(world: World, database: Connections) -> None:
+    _, subject = world.register()
+    taken, free = world.start(subject), world.start(subject)
+    with in_the_middle(database, "SELECT 1 FROM wake WHERE transaction_id = %s::uuid FOR UPDATE", taken.id):
+        (wake,) = world.store.take_wakes(world.rp, at=NOW, lease_seconds=5, limit=9)
+    assert wake.transaction_id == free.id
 
 
 # A server that did it, and a connection that broke before it could say so.

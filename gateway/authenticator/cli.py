@@ -30,6 +30,7 @@ secrets, each from the first of: the file of its option; its environment variabl
   PIN              --pin-file         MOBILEID_PIN              4 to 12 digits; stored nowhere
   activation code  --code-file        MOBILEID_ACTIVATION_CODE  from the relying party, on another channel
 """
+_SECRETS = {"passphrase": "passphrase", "pin": "PIN", "code": "activation code"}
 _REASONS = {"not-me": Decision.REJECTED_NOT_ME, "cancelled": Decision.REJECTED_CANCELLED}
 
 
@@ -38,8 +39,8 @@ def add_commands(subparsers: Subparsers) -> None:
     authenticator = subparsers.add_parser(
         "authenticator",
         help="the reference authenticator: activate a device, show, approve, reject",
-        description="A complete authenticator in software, for integration and tests: one keystore file "
-        "is one device of one person at one relying party.",
+        description="A complete authenticator in software, for integration and tests.\n"
+        "One keystore file is one device of one person at one relying party.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -95,7 +96,7 @@ def _add(
     )
     for secret in ("passphrase", *secrets):
         command.add_argument(
-            f"--{secret}-file", metavar="FILE", type=Path, help=f"file whose first line is the {secret}"
+            f"--{secret}-file", metavar="FILE", type=Path, help=f"first line: the {_SECRETS[secret]}"
         )
     command.set_defaults(run=lambda arguments: _run(run, arguments))
     return command

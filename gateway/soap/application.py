@@ -34,7 +34,7 @@ from gateway.web import (
 def soap_app(
     gw: Gateway, *, authenticator: CallerAuthenticator, max_bytes: int, address: str
 ) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
-    """A WSGI application for ``/soap/v1`` and ``/schemas/``; ``address`` is the ports' public URL."""
+    """A WSGI application for ``/soap/v1`` and below ``/schemas``; ``address`` is the ports' public URL."""
 
     def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "GET":

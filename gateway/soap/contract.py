@@ -23,7 +23,7 @@ from gateway.web import Response
 WSDL: Final = "mobileid-gateway.wsdl"
 SCHEMA: Final = "gateway-v1.xsd"
 SOAP_PATH: Final = "/soap/v1"
-SCHEMAS_PATH: Final = "/schemas/"
+SCHEMAS_PATH: Final = "/schemas"
 """Where the WSDL's relative schemaLocation leads from SOAP_PATH, as it does on disk."""
 COMMITTED_ADDRESS: Final = "https://gateway.example/soap/v1"
 _CONTENT_TYPE: Final = "text/xml; charset=utf-8"
@@ -74,8 +74,8 @@ def published(path: str, query: str, *, address: str) -> Response:
     served = contract()
     if path == SOAP_PATH and query.lower() == "wsdl":
         return _document(served.wsdl.replace(COMMITTED_ADDRESS.encode(), _attribute(address)))
-    name = query.removeprefix("xsd=") if path == SOAP_PATH else path.removeprefix(SCHEMAS_PATH)
-    if name not in served.schemas:
+    where, _, name = f"{path}?{query}".rpartition("=") if path == SOAP_PATH else path.rpartition("/")
+    if where not in (f"{SOAP_PATH}?xsd", SCHEMAS_PATH) or name not in served.schemas:
         raise NotFound()
     return _document(served.schemas[name])
 

@@ -19,7 +19,7 @@ from gateway.web import Response
 
 MAX_ECHO: Final = 512
 """Characters: the name of a header block is the one thing of a request that a fault repeats."""
-_XML_LANG: Final = "{http://www.w3.org/XML/1998/namespace}lang"
+_XML: Final = "http://www.w3.org/XML/1998/namespace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _fault12(element: etree._Element, error: GatewayError, version: SoapVersion)
     subcode = etree.SubElement(code, version.tag("Subcode"))
     etree.SubElement(subcode, version.tag("Value"), nsmap={"gw": TNS}).text = f"gw:{error.code}"
     reason = etree.SubElement(element, version.tag("Reason"))
-    etree.SubElement(reason, version.tag("Text"), {_XML_LANG: "en"}).text = error.sentence
+    etree.SubElement(reason, version.tag("Text"), {f"{{{_XML}}}lang": "en"}).text = error.sentence
     return etree.SubElement(element, version.tag("Detail"))
 
 
@@ -107,9 +107,10 @@ def _header12(envelope: etree._Element, error: GatewayError, version: SoapVersio
     elif isinstance(error, BlockNotUnderstood) and len(error.tag) <= MAX_ECHO:
         header = etree.SubElement(envelope, version.tag("Header"))
         name = etree.QName(error.tag)
-        block = etree.SubElement(header, version.tag("NotUnderstood"), nsmap={"block": name.namespace})
-        bound = next(prefix for prefix, namespace in block.nsmap.items() if namespace == name.namespace)
-        block.set("qname", f"{bound}:{name.localname}")
+        known = {_XML: "xml", version.namespace: "soap"}
+        nsmap = {} if name.namespace in known else {"block": name.namespace}
+        qname = f"{known.get(str(name.namespace), 'block')}:{name.localname}"
+        etree.SubElement(header, version.tag("NotUnderstood"), {"qname": qname}, nsmap=nsmap)
 
 
 def _gateway_fault(detail: etree._Element, error: GatewayError, *, correlation_id: str) -> None:

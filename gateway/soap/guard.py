@@ -47,7 +47,7 @@ _PROLOG: Final = re.compile(
     r"(?:<\?xml[ \t\r\n]+version[ \t\r\n]*=[ \t\r\n]*([\"'])1\.0\1"
     r"(?:[ \t\r\n]+encoding[ \t\r\n]*=[ \t\r\n]*([\"'])(?P<encoding>[A-Za-z][A-Za-z0-9._-]*)\2)?"
     r"(?:[ \t\r\n]+standalone[ \t\r\n]*=[ \t\r\n]*([\"'])(?:yes|no)\4)?[ \t\r\n]*\?>)?"
-    r"[ \t\r\n]*<[^!?]"
+    r"[ \t\r\n]*<[A-Za-z_\x80-\U0010ffff]"
 )
 """The XML declaration, if any, and at once the root: no DOCTYPE, comment or instruction is even parsed."""
 _BOMS: Final = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16le", b"\xfe\xff": "utf-16be"}
@@ -115,8 +115,7 @@ def receive(environ: Environ, *, max_bytes: int) -> Posted:
 
 def parse(posted: Posted, *, understood: Set[str]) -> Message:
     """The envelope of a request; ``understood`` are the tags of header blocks that are processed here."""
-    _check_encoding(posted)
-    envelope = _parse(posted.data)
+    envelope = _parse(posted.data, charset=_charset(posted))
     _check_structure(envelope)
     name = etree.QName(envelope)
     if name.localname != "Envelope":
@@ -160,8 +159,8 @@ def _content_type(value: str) -> tuple[str, dict[str, str]]:
     return match[1].lower(), parameters
 
 
-def _check_encoding(posted: Posted) -> None:
-    """BOM, content type and XML declaration name one charset, and the bytes are of it."""
+def _charset(posted: Posted) -> str:
+    """What BOM, content type and XML declaration agree on, and the bytes are of: UTF-8 without a BOM."""
     data = posted.data
     bom = next((bom for bom in _BOMS if data.startswith(bom)), b"")
     charset = _BOMS.get(bom, "utf-8")
@@ -175,10 +174,13 @@ def _check_encoding(posted: Posted) -> None:
     for label in (posted.charset, prolog["encoding"]):
         if label is not None and label.lower() not in _LABELS[charset]:
             raise UnsupportedMediaType()
+    return charset
 
 
-def _parse(data: bytes) -> etree._Element:
+def _parse(data: bytes, *, charset: str) -> etree._Element:
+    """The parser is told the charset: what it would guess by itself may be another."""
     parser = etree.XMLParser(
+        encoding=charset,
         resolve_entities=False,
         load_dtd=False,
         no_network=True,

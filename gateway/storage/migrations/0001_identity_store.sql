@@ -123,9 +123,10 @@ CREATE TABLE transaction (
     FOREIGN KEY (relying_party, subject_id) REFERENCES subject (relying_party, id),
     FOREIGN KEY (relying_party, binding_id) REFERENCES binding (relying_party, id),
     CHECK ((binding_id IS NULL) = (claimed_at IS NULL)),
-    CHECK ((state IN ('APPROVED', 'COMPLETED', 'FAILED') AND decision = 'approved')
-        OR (state = 'REJECTED' AND decision IN ('rejected-not-me', 'rejected-cancelled'))
-        OR (state NOT IN ('APPROVED', 'COMPLETED', 'FAILED', 'REJECTED') AND decision IS NULL)),
+    CHECK (CASE     -- never NULL: a constraint that is NULL holds
+        WHEN state IN ('APPROVED', 'COMPLETED', 'FAILED') THEN decision IS NOT DISTINCT FROM 'approved'
+        WHEN state = 'REJECTED' THEN decision IS NOT NULL AND decision <> 'approved'
+        ELSE decision IS NULL END),
     CHECK ((decision IS NULL) = (decided_at IS NULL) AND (decision IS NULL) = (assertion IS NULL)
         AND (decision IS NULL) = (acr IS NULL) AND (decision IS NULL OR binding_id IS NOT NULL)),
     CHECK (evidence_id IS NULL OR state = 'COMPLETED'),
