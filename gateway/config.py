@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gateway.core.activation import BASE_URL
 from gateway.core.model import Factor, Kind
 from gateway.core.profile import MAX_FAILURES_CEILING, SignatureProfile
 
@@ -122,7 +123,7 @@ class RelyingPartyTable(_Table):
 
 class GatewayTable(_Table):
     mode: Literal["sandbox", "production"]
-    public_url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*$")]
+    public_url: Annotated[str, Field(pattern=f"^{BASE_URL.pattern}$")]
     listen: Listen
     web: Web
     database: Database

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -68,9 +68,10 @@ def new_correlation_id() -> str:
 def read_body(environ: Environ, *, limit: int) -> bytes:
     """The request's body; raises MessageTooLarge past ``limit`` bytes, whatever Content-Length says."""
     announced = environ.get("CONTENT_LENGTH") or ""
-    if announced.isascii() and announced.isdigit() and int(announced[:20]) > limit:
+    known = announced.isascii() and announced.isdigit()
+    if known and int(announced[:20]) > limit:
         raise MessageTooLarge()
-    body = bytes(environ["wsgi.input"].read(limit + 1))
+    body = bytes(environ["wsgi.input"].read(int(announced) if known else limit + 1))
     if len(body) > limit:
         raise MessageTooLarge()
     return body
@@ -116,4 +117,7 @@ def problem(error: GatewayError, *, correlation_id: str) -> Response:
     }
     if error.field is not None:
         value["field"] = error.field
-    return json_response(status_of(error), value, content_type="application/problem+json")
+    challenge = {"WWW-Authenticate": "Signature"} if status_of(error) == 401 else {}
+    return replace(
+        json_response(status_of(error), value, content_type="application/problem+json"), headers=challenge
+    )

@@ -56,13 +56,13 @@ class MisuseError(Exception):
 class MalformedMessage(RequestError):
     code = "MALFORMED_MESSAGE"
     sentence = "The message is not a well-formed request of the accepted kind."
-    remedy = "Send one UTF-8 or UTF-16 message without DOCTYPE, comments or processing instructions."
+    remedy = "SOAP: one UTF-8 or UTF-16 message without DOCTYPE, comments or processing instructions. Devices: JSON."
 
 
 class SchemaInvalid(RequestError):
     code = "SCHEMA_INVALID"
     sentence = "The message does not follow the published schema."
-    remedy = "Validate the request against the published XSD; the field names the first element at fault."
+    remedy = "Validate the request against the published schema; the field names the first element at fault."
 
 
 class MessageTooLarge(RequestError):
@@ -74,13 +74,15 @@ class MessageTooLarge(RequestError):
 class UnsupportedMediaType(RequestError):
     code = "UNSUPPORTED_MEDIA_TYPE"
     sentence = "The content type, character set or content coding is not accepted here."
-    remedy = "SOAP 1.1: text/xml. SOAP 1.2: application/soap+xml. UTF-8 or UTF-16, no Content-Encoding."
+    remedy = (
+        "SOAP 1.1: text/xml; SOAP 1.2: application/soap+xml; devices: application/json. No Content-Encoding."
+    )
 
 
 class MethodNotAllowed(RequestError):
     code = "METHOD_NOT_ALLOWED"
     sentence = "This HTTP method is not accepted here."
-    remedy = "Use POST for operations and GET for the contract."
+    remedy = "Use POST for SOAP operations, GET for the contract, and for devices what the protocol says."
 
 
 class UnknownOperation(RequestError):
