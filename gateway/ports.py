@@ -1,7 +1,8 @@
 """What the services need from the world, as protocols.
 
-The law: each store method is one message to the database and one database transaction: it has been
-committed when it returns, and it changed nothing when it raises. Every method of a store names the
+The law: each store method that writes is one message to the database and one database transaction (one
+that encrypts may read the subject's key before it): it has been committed when it returns, and it
+changed nothing when it raises. Every method of a store names the
 relying party first and sees no other's rows. A repeated write with the same ids finds the first one.
 An unreachable store raises StoreUnavailable; no other foreign exception passes. How any of it is
 done is left to storage and outbound.
@@ -54,6 +55,8 @@ class Wake:
 
 @dataclass(frozen=True, slots=True)
 class Crl:
+    issuer: bytes
+    """Key identifier of the CA (RFC 5280 section 4.2.1.1): a new CA starts with none."""
     number: int
     der: bytes
     this_update: datetime
@@ -221,14 +224,14 @@ class WorkStore(Protocol):
 
 
 class CrlStore(Protocol):
-    def latest_crl(self) -> Crl | None: ...
+    def latest_crl(self, issuer: bytes) -> Crl | None: ...
 
     def add_crl(self, crl: Crl) -> bool:
         """False where the number is taken."""
         ...
 
-    def revoked(self) -> Sequence[tuple[int, datetime]]:
-        """Serial number and time of each revoked device certificate."""
+    def revoked(self, issuer: bytes) -> Sequence[tuple[int, datetime]]:
+        """Serial number and time of each revoked device certificate of this CA."""
         ...
 
 

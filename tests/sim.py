@@ -53,14 +53,14 @@ class MemoryCrls:
         self.crls: list[Crl] = []
         self.entries: list[tuple[int, datetime]] = []
 
-    def latest_crl(self) -> Crl | None:
+    def latest_crl(self, issuer: bytes) -> Crl | None:
         return self.crls[-1] if self.crls else None
 
     def add_crl(self, crl: Crl) -> bool:
         self.crls.append(crl)
         return True
 
-    def revoked(self) -> Sequence[tuple[int, datetime]]:
+    def revoked(self, issuer: bytes) -> Sequence[tuple[int, datetime]]:
         return self.entries
 
 

@@ -121,11 +121,21 @@ def _ca_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
+def ca_id() -> bytes:
+    """Key identifier of the CA that certifies the devices of these tests."""
+    found = x509.AuthorityKeyIdentifier.from_issuer_public_key(_ca_key().public_key()).key_identifier
+    assert found is not None
+    return found
+
+
 def certificate(binding_id: UUID) -> bytes:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, str(binding_id))])
     builder = x509.CertificateBuilder(name, name, _ca_key().public_key(), x509.random_serial_number())
     return (
         builder.not_valid_before(NOW)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(_ca_key().public_key()), critical=False
+        )
         .not_valid_after(NOW + timedelta(days=365))
         .sign(_ca_key(), SHA256())
         .public_bytes(Encoding.DER)

@@ -101,7 +101,7 @@ def test_a_connection_that_died_is_replaced(pool: Pool, database: Connections) -
 
 
 def test_when_every_connection_has_died_no_operation_is_lost(database: Connections) -> None:
-    """As after a restart of the server: the second attempt is on a fresh connection, not on the next dead one."""
+    """As after a restart: the second attempt is on a fresh connection, not on the next dead one."""
     pool = Pool(database.app_dsn, size=4)
     pids = [row[0] for (row,) in at_once(*[lambda: pool.run(None, f"{PID}, pg_sleep(0.05)")] * 4)]
     assert len(set(pids)) == 4

@@ -208,7 +208,7 @@ def test_one_of_many_takes_the_lease_and_one_number_one_crl(world: World) -> Non
     assert at_once(*holders).count(True) == 1
     number = uuid4().int >> 8
     crls = [
-        lambda d=d: world.store.add_crl(Crl(number, d, NOW, NOW.replace(year=2027)))
+        lambda d=d: world.store.add_crl(Crl(b"ca", number, d, NOW, NOW.replace(year=2027)))
         for d in (b"a", b"b", b"c")
     ]
     assert at_once(*crls).count(True) == 1
@@ -323,7 +323,7 @@ def test_what_is_repeated_after_a_lost_answer_finds_what_it_did(
     with lost.next_answer():
         assert far.store.remember_nonce(far.rp, device.id, "n", expires_at=NOW)
     with lost.next_answer():
-        assert far.store.add_crl(Crl(uuid4().int >> 8, b"der", NOW, NOW.replace(year=2027)))
+        assert far.store.add_crl(Crl(b"ca", uuid4().int >> 8, b"der", NOW, NOW.replace(year=2027)))
     with lost.next_answer():
         assert far.store.revoke(far.rp, device.id, at=NOW)
     found = near.store.binding(near.rp, device.id)

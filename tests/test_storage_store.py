@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from cryptography import x509
-from storage_fixture import NOW, World, answer, as_superuser, make_store
+from storage_fixture import NOW, World, answer, as_superuser, ca_id, make_store
 
 from gateway.core.errors import MisuseError, NotFound, TransactionNotPending
 from gateway.core.model import BindingState, Decision, IdentityAttribute, Kind, RegistrationState
@@ -189,7 +189,7 @@ def test_revocation_lists_the_certificate(world: World, database: Connections) -
     serial = x509.load_der_x509_certificate(device.certificate).serial_number
     assert world.store.revoke(world.rp, device.id, at=NOW)
     assert not world.store.revoke(world.rp, device.id, at=NOW + SECOND)
-    assert [entry for entry in world.store.revoked() if entry[0] == serial] == [(serial, NOW)]
+    assert [entry for entry in world.store.revoked(ca_id()) if entry[0] == serial] == [(serial, NOW)]
     assert world.events(database, device.id)[1:] == [("REVOKE", "REVOKED")]
     assert not world.store.reserve_try(world.rp, device.id, max_failures=3)
     assert not world.decide(transaction), "it refuses everywhere at once"
@@ -494,12 +494,20 @@ def test_nobody_is_woken_for_what_has_ended_or_is_claimed(world: World, database
 
 
 def test_the_newest_crl_stands(world: World) -> None:
-    latest = world.store.latest_crl()
+    latest = world.store.latest_crl(b"ca")
     number = (latest.number if latest else 0) + 2**100
-    crl = Crl(number, b"der", NOW, NOW + SECOND)
+    crl = Crl(b"ca", number, b"der", NOW, NOW + SECOND)
     assert world.store.add_crl(crl)
     assert world.store.add_crl(crl), "this very one"
     assert not world.store.add_crl(replace(crl, der=b"other"))
-    assert world.store.latest_crl() == crl
+    assert world.store.latest_crl(b"ca") == crl
     assert world.store.add_crl(replace(crl, number=number + 1))
-    assert world.store.latest_crl() == replace(crl, number=number + 1)
+    assert world.store.latest_crl(b"ca") == replace(crl, number=number + 1)
+
+
+def test_one_cas_crls_are_nobody_elses(world: World) -> None:
+    crl = Crl(b"one ca", 1, b"der", NOW, NOW + SECOND)
+    assert world.store.add_crl(crl)
+    assert world.store.latest_crl(b"another") is None
+    assert world.store.add_crl(replace(crl, issuer=b"another"))
+    assert world.store.revoked(b"another") == []

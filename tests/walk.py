@@ -46,10 +46,6 @@ class Clock:
         return utc_now() + self.ahead
 
 
-class WholeDeviceCA(MemoryDeviceCA):
-    pass
-
-
 @dataclass
 class Walk:
     store: PostgresStore
@@ -65,7 +61,7 @@ class Walk:
             store=self.store,
             tenants=Tenants(parties, dict.fromkeys(parties, (self.profile.id,))),
             profiles={self.profile.id: self.profile},
-            device_ca=WholeDeviceCA(self.pki.device_ca, CrlsOf(self.store, self.pki)),  # type: ignore[arg-type]
+            device_ca=MemoryDeviceCA(self.pki.device_ca, self.store),  # type: ignore[arg-type]
             seal_key=MemorySealKey(self.pki.seal),
             trust=parse_trust(self.pki.trust_pem()),
             activation=ActivationRules(6, 3600, 3, secrets.token_bytes(32)),
@@ -145,23 +141,6 @@ class Walk:
 
     def transport(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         return through(self.devices, method, url, headers, body)
-
-
-class CrlsOf:
-    """The real CRL store, one device CA's part of it: each test's world has a CA of its own."""
-
-    def __init__(self, store: PostgresStore, pki: Pki) -> None:
-        self._store, self._issuer, self._kept = store, pki.device_ca, []  # type: ignore[var-annotated]
-
-    def latest_crl(self) -> Any:
-        return self._kept[-1] if self._kept else None
-
-    def add_crl(self, crl: Any) -> bool:
-        self._kept.append(crl)
-        return True
-
-    def revoked(self) -> Any:
-        return self._store.revoked()
 
 
 def through(

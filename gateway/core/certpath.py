@@ -215,6 +215,14 @@ def _check_revocation(
     )
 
 
+def issuer_key_id(certificate: x509.Certificate) -> bytes:
+    """The key identifier of the CA that issued it (RFC 5280 section 4.2.1.1); raises Finding without."""
+    authority = _extension(certificate, x509.AuthorityKeyIdentifier)
+    if authority is None or authority.key_identifier is None:
+        raise Finding(SubIndication.FORMAT_FAILURE, "the certificate does not name its issuer's key")
+    return authority.key_identifier
+
+
 def is_issued_by(crl: x509.CertificateRevocationList, *, issuer: x509.Certificate) -> bool:
     """The CRL is by this CA: named by it, and signed by its key, which may sign CRLs."""
     usage = _extension(issuer, x509.KeyUsage)

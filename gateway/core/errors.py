@@ -56,7 +56,9 @@ class MisuseError(Exception):
 class MalformedMessage(RequestError):
     code = "MALFORMED_MESSAGE"
     sentence = "The message is not a well-formed request of the accepted kind."
-    remedy = "SOAP: one UTF-8 or UTF-16 message without DOCTYPE, comments or processing instructions. Devices: JSON."
+    remedy = (
+        "SOAP: one UTF-8 or UTF-16 message without DOCTYPE, comment or processing instruction; devices: JSON."
+    )
 
 
 class SchemaInvalid(RequestError):

@@ -33,7 +33,8 @@ def render(conclusion: Conclusion, *, data: bytes, at: str, commands: Iterable[t
     passed = conclusion.indication is Indication.TOTAL_PASSED
     verdict = conclusion.indication + (f" / {conclusion.sub_indication}" if conclusion.sub_indication else "")
     parts = [
-        f"<h1>Evidence</h1><p class=dim>SHA-256 of the document: <code>{hashlib.sha256(data).hexdigest()}</code></p>",
+        "<h1>Evidence</h1><p class=dim>SHA-256 of the document: "
+        f"<code>{hashlib.sha256(data).hexdigest()}</code></p>",
         f'<div class="verdict{" passed" if passed else ""}"><strong>{escape(verdict)}</strong>'
         f"<br>{escape(conclusion.explanation)}."
         + (f"<br>{escape(conclusion.remedy)}" if conclusion.remedy else "")
@@ -45,8 +46,8 @@ def render(conclusion: Conclusion, *, data: bytes, at: str, commands: Iterable[t
         "<h2>What was checked</h2><table><tr><th>Step</th><th>Check</th><th>Result</th></tr>"
         + "".join(
             f"<tr><td>{check.step}</td><td>{escape(check.name)}</td>"
-            f'<td class="{"ok" if check.passed else "bad"}">{"✓" if check.passed else "✗"} {escape(check.says)}'
-            "</td></tr>"
+            f'<td class="{"ok" if check.passed else "bad"}">{"✓" if check.passed else "✗"} '
+            f"{escape(check.says)}</td></tr>"
             for check in conclusion.checks
         )
         + "</table>"

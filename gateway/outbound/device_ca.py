@@ -40,6 +40,11 @@ class FileDeviceCA(FileKey):
         super().__init__(key_file, chain_file)
         self._store = store
 
+    @property
+    def _id(self) -> bytes:
+        """Its key identifier, as in the certificates that it issues."""
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()).key_identifier or b""
+
     def issue(self, key: EllipticCurvePublicKey, *, binding_id: UUID, at: datetime) -> bytes:
         """A DER certificate for a device's signing key; its subject is the binding's id."""
         ca = self.certificates[0]
@@ -67,8 +72,8 @@ class FileDeviceCA(FileKey):
     def crl(self, *, at: datetime) -> bytes:
         """The DER CRL in force: the stored one while it is fresh and complete, else the next one."""
         for _ in range(5):
-            latest = self._store.latest_crl()
-            revoked = [(serial, when) for serial, when in self._store.revoked() if when <= at]
+            latest = self._store.latest_crl(self._id)
+            revoked = [(serial, when) for serial, when in self._store.revoked(self._id) if when <= at]
             if latest is not None and latest.this_update <= at < latest.this_update + CRL_REFRESH:
                 listed = x509.load_der_x509_crl(latest.der)
                 if len(listed) == len(revoked):
@@ -94,7 +99,7 @@ class FileDeviceCA(FileKey):
             entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(when).build()
             builder = builder.add_revoked_certificate(entry)
         der = builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.DER)
-        return Crl(number, der, this_update, this_update + CRL_LIFETIME)
+        return Crl(self._id, number, der, this_update, this_update + CRL_LIFETIME)
 
 
 def _usage() -> x509.KeyUsage:

@@ -1,4 +1,3 @@
-# ruff: noqa: S608
 """The identity store in Postgres: transactions and evidence, and with them the whole store.
 
 The law (RTS (EU) 2018/389 article 4(1)): each method that writes is one message and so one database
@@ -8,6 +7,8 @@ takes the subject's row lock first: it is ordered with every try and with the en
 
 Enrolment and devices are left to enrolment, what the worker asks to work, what a row says to rows.
 """
+
+# ruff: noqa: S608 - statements are put together of our own constants; every value is a parameter
 
 from __future__ import annotations
 

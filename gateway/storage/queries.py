@@ -1,13 +1,13 @@
-# ruff: noqa: S608
 """What all queries of the identity store share: the pool, the subjects' keys, the guarded transition.
 
 The law: a row whose subject has no key any more is not read. The key of a subject that was read lately is
 remembered for writing alone: reading always asks the database, and a statement that writes asks whether the
 key is there, so an erased subject stays erased. A transition is an update guarded on the state that it
 leaves, and its event, in one message; what is repeated because its answer was lost finds what it did.
-
-Statements are put together of this package's own constants; every value is a parameter.
+What a row says is left to rows.
 """
+
+# ruff: noqa: S608 - statements are put together of our own constants; every value is a parameter
 
 from __future__ import annotations
 

@@ -128,20 +128,25 @@ class WorkQueries(Queries):
 
     # the revocation list
 
-    def latest_crl(self) -> Crl | None:
+    def latest_crl(self, issuer: bytes) -> Crl | None:
         found = self._pool.run(
-            None, "SELECT number, der, this_update, next_update FROM crl ORDER BY number DESC LIMIT 1"
+            None,
+            "SELECT number, der, this_update, next_update FROM crl WHERE issuer = %(issuer)s"
+            " ORDER BY number DESC LIMIT 1",
+            {"issuer": issuer},
         )
-        return Crl(int(found[0][0]), *found[0][1:]) if found else None
+        return Crl(issuer, int(found[0][0]), *found[0][1:]) if found else None
 
     def add_crl(self, crl: Crl) -> bool:
         """True too where this very CRL is there already."""
         standing = self._pool.run(
             None,
-            "INSERT INTO crl (number, der, this_update, next_update)"
-            " VALUES (%(number)s, %(der)s, %(this_update)s, %(next_update)s) ON CONFLICT DO NOTHING;\n"
-            "SELECT 1 FROM crl WHERE number = %(number)s AND der = %(der)s",
+            "INSERT INTO crl (issuer, number, der, this_update, next_update)"
+            " VALUES (%(issuer)s, %(number)s, %(der)s, %(this_update)s, %(next_update)s)"
+            " ON CONFLICT DO NOTHING;\n"
+            "SELECT 1 FROM crl WHERE issuer = %(issuer)s AND number = %(number)s AND der = %(der)s",
             {
+                "issuer": crl.issuer,
                 "number": crl.number,
                 "der": crl.der,
                 "this_update": crl.this_update,
@@ -150,8 +155,11 @@ class WorkQueries(Queries):
         )
         return bool(standing)
 
-    def revoked(self) -> Sequence[tuple[int, datetime]]:
+    def revoked(self, issuer: bytes) -> Sequence[tuple[int, datetime]]:
         found = self._pool.run(
-            None, "SELECT serial, revoked_at FROM revoked_certificate ORDER BY revoked_at, serial"
+            None,
+            "SELECT serial, revoked_at FROM revoked_certificate WHERE issuer = %(issuer)s"
+            " ORDER BY revoked_at, serial",
+            {"issuer": issuer},
         )
         return [(int(serial), revoked_at) for serial, revoked_at in found]

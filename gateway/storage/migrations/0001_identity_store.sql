@@ -55,6 +55,7 @@ CREATE TABLE registration (
 CREATE TABLE certificate (
     relying_party tenant NOT NULL,
     sha256 bytea NOT NULL CHECK (sha256 = sha256(der)),
+    issuer bytea NOT NULL,                            -- RFC 5280 4.2.1.1: key identifier of the CA
     serial numeric(49) NOT NULL CHECK (serial > 0),   -- RFC 5280 4.1.2.2: up to 20 octets
     der bytea NOT NULL,
     PRIMARY KEY (relying_party, sha256)
@@ -179,15 +180,19 @@ CREATE INDEX wake_due ON wake (relying_party, due_at);
 -- The gateway's own: no tenant, nothing of a tenant's but what a CRL publishes.
 
 CREATE TABLE revoked_certificate (
-    serial numeric(49) PRIMARY KEY,
-    revoked_at timestamptz NOT NULL
+    issuer bytea NOT NULL,
+    serial numeric(49) NOT NULL,
+    revoked_at timestamptz NOT NULL,
+    PRIMARY KEY (issuer, serial)
 );
 
 CREATE TABLE crl (
-    number numeric(49) PRIMARY KEY CHECK (number >= 0),     -- RFC 5280 5.2.3: up to 20 octets
+    issuer bytea NOT NULL,
+    number numeric(49) NOT NULL CHECK (number >= 0),     -- RFC 5280 5.2.3: up to 20 octets
     der bytea NOT NULL,
     this_update timestamptz NOT NULL,
-    next_update timestamptz NOT NULL CHECK (next_update > this_update)
+    next_update timestamptz NOT NULL CHECK (next_update > this_update),
+    PRIMARY KEY (issuer, number)
 );
 
 CREATE TABLE lease (
