@@ -68,10 +68,11 @@ def new_correlation_id() -> str:
 def read_body(environ: Environ, *, limit: int) -> bytes:
     """The request's body; raises MessageTooLarge past ``limit`` bytes, whatever Content-Length says."""
     announced = environ.get("CONTENT_LENGTH") or ""
-    known = announced.isascii() and announced.isdigit()
-    if known and int(announced[:20]) > limit:
+    known = announced.isascii() and announced.isdigit() and len(announced) <= len(str(limit))
+    size = int(announced) if known else limit + 1
+    if size > limit and announced:
         raise MessageTooLarge()
-    body = bytes(environ["wsgi.input"].read(int(announced) if known else limit + 1))
+    body = bytes(environ["wsgi.input"].read(size))
     if len(body) > limit:
         raise MessageTooLarge()
     return body

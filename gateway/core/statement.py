@@ -10,7 +10,7 @@ may decide to the services.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -208,4 +208,18 @@ def from_fields(fields: Mapping[str, Any]) -> Content:
         raise ValueError("not the fields of a statement") from error
     if len(content.nonce) != NONCE_BYTES:
         raise ValueError("the nonce has 32 bytes")
+    if not all(type(word) is str for word in _words(content)):
+        raise ValueError("a word is not a string")
     return content
+
+
+def _words(content: Content) -> Iterator[str]:
+    """Every field that is text and has no other form to hold to."""
+    yield from (content.unicode_version, content.subject, content.locale)
+    yield from (content.relying_party.id, content.relying_party.name)
+    for shown in content.texts:
+        yield from (shown.title, shown.text, shown.media_type)
+    for payee in () if content.payment is None else content.payment.payees:
+        yield from (payee.name, payee.account)
+    for document in content.documents:
+        yield from (document.name, document.media_type)
