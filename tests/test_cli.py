@@ -6,10 +6,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -272,3 +274,61 @@ def test_demo_says_what_is_wrong_with_a_text(demo_folder: Path) -> None:
     result = demo(demo_folder, "--text", str(demo_folder / "absent.txt"))
     assert result.returncode == 3
     assert "cannot be read" in result.stderr
+
+
+def test_serve_prints_a_first_request_that_works(demo_folder: Path) -> None:
+    port = free_port()
+    folder = demo_folder / "serve"
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "gateway.cli",
+            "sandbox",
+            "serve",
+            "--folder",
+            str(folder),
+            "--port",
+            str(port),
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    ) as process:
+        try:
+            assert process.stdout is not None
+            printed: list[str] = []
+            while not printed or "Ctrl-C stops it." not in printed[-1]:
+                line = process.stdout.readline()
+                assert line, "".join(printed)
+                printed.append(line)
+            said = "".join(printed)
+            for name in ("SOAP", "devices", "caller", "secret", "trust"):
+                assert re.search(rf"^  {name}\s+\S+", said, re.MULTILINE)
+            url, body = re.search(r"curl -s (\S+) .*<<'XML'\n(.*?)\nXML\n", said, re.DOTALL).groups()  # type: ignore[union-attr]
+            request = urllib.request.Request(url, body.encode(), {"Content-Type": "text/xml; charset=utf-8"})
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                assert b"HeartbeatResponse" in answer.read()
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize(
+    ("python", "says"),
+    [
+        ("exit 1", "is not Python 3.11, 3.12 or 3.13"),
+        ('case "$2" in *venv*) exit 1;; esac', "has no venv module: install it"),
+    ],
+)
+def test_make_says_in_one_sentence_what_is_missing(tmp_path: Path, python: str, says: str) -> None:
+    stub = tmp_path / "python"
+    stub.write_text(f"#!/bin/sh\n{python}\n")
+    stub.chmod(0o755)
+    result = subprocess.run(
+        ["make", "-s", "check", f"PYTHON={stub}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode != 0
+    assert says in result.stdout
+    assert len(result.stdout.strip().splitlines()) == 1

@@ -24,6 +24,7 @@ from itertools import pairwise
 from typing import Final, TypeAlias, TypeVar
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from gateway.core import certpath, xades
 from gateway.core.assertion import FACTORS
@@ -125,7 +126,7 @@ class _Verification:
         self._step(
             3,
             "time",
-            lambda: _sealed_before(seal, certificate, at=self.at),
+            lambda: _sealed_by(seal, certificate, at=self.at),
             f"no time-stamp: judged at {format_time(self.at)}; sealed at {format_time(seal.signing_time)}",
         )
         path = self._step(
@@ -167,6 +168,9 @@ class _Verification:
         )
         self._step(7, "device CA", lambda: _apart(path, seal_path, crl), "gave the CRL, and no seal")
         self._step(
+            7, "device time", lambda: _within_life(signature, certificate), "in its certificate's life"
+        )
+        self._step(
             7,
             "device digests",
             lambda: verify_digests(signature, data=evidence.statement()),
@@ -185,16 +189,19 @@ def _chain(certificate: x509.Certificate, signature: UnverifiedSignature) -> _Pa
     return certificate, *(certpath.load_certificate(der) for der in signature.chain[1:])
 
 
-def _sealed_before(seal: UnverifiedSignature, certificate: x509.Certificate, *, at: datetime) -> None:
+def _sealed_by(seal: UnverifiedSignature, certificate: x509.Certificate, *, at: datetime) -> None:
     if seal.signing_time - at > CLOCK_SKEW:
         raise Finding(
             SubIndication.SIG_CONSTRAINTS_FAILURE,
             "the seal's signing time lies after the time of verification",
         )
-    if not certificate.not_valid_before_utc <= seal.signing_time <= certificate.not_valid_after_utc:
+    _within_life(seal, certificate)
+
+
+def _within_life(signature: UnverifiedSignature, certificate: x509.Certificate) -> None:
+    if not certificate.not_valid_before_utc <= signature.signing_time <= certificate.not_valid_after_utc:
         raise Finding(
-            SubIndication.SIG_CONSTRAINTS_FAILURE,
-            "the seal's signing time is outside its certificate's life",
+            SubIndication.SIG_CONSTRAINTS_FAILURE, "the signing time is outside the certificate's life"
         )
 
 
@@ -208,17 +215,17 @@ def _crl_in_force(evidence: Evidence, *, at: datetime) -> x509.CertificateRevoca
 
 
 def _apart(path: _Path, seal_path: _Path, crl: x509.CertificateRevocationList) -> None:
-    """The CRL is the device CA's own; and that CA, which the gateway holds, did not issue the seal."""
+    """The CRL is the device CA's own; and that CA, whose key the gateway holds, is not above the seal."""
     if not certpath.is_issued_by(crl, issuer=path[1]):
         raise Finding(SubIndication.TRY_LATER, "the CRL that was sealed is not the device CA's")
-    if set(path[1:-1]) & set(seal_path):
+    if path[1] in seal_path:
         raise Finding(
             SubIndication.CHAIN_CONSTRAINTS_FAILURE, "the seal's certificate comes from the device CA"
         )
 
 
 def _named(certificate: x509.Certificate, evidence: Evidence) -> None:
-    if [str(a.value) for a in certificate.subject] != [str(evidence.binding_id)]:
+    if [(a.oid, a.value) for a in certificate.subject] != [(NameOID.COMMON_NAME, str(evidence.binding_id))]:
         raise Finding(
             SubIndication.SIG_CONSTRAINTS_FAILURE, "the device's certificate is for another binding"
         )
@@ -313,6 +320,7 @@ def _satisfied(evidence: Evidence, profile: SignatureProfile) -> None:
         ("hwk" in amr or not profile.hardware_key, "the profile requires a hardware key"),
         (evidence.acr == profile.acr, "the acr is not the profile's"),
         (released <= set(profile.released_attributes), "an attribute that the profile does not release"),
+        (len(released) == len(evidence.attributes), "an attribute stands twice"),
         (
             content.expires_at - content.created_at <= timedelta(seconds=profile.lifetime_seconds),
             "the transaction lived longer than the profile allows",

@@ -113,6 +113,8 @@ def parse_document(data: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Node:
     """
     if len(data) > max_bytes:
         raise UnreadableDocument(f"It has more than {max_bytes} bytes.")
+    if b"\0" in data:  # UTF-16 and UTF-32 need no declaration
+        raise UnreadableDocument("It is not XML 1.0 in UTF-8.")
     parser = etree.XMLParser(
         resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False, remove_blank_text=False
     )
