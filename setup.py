@@ -9,6 +9,7 @@ RUNTIME = [
     "granian==2.8.7",  # a WSGI server that stalled connections do not starve
     "http-message-signatures==3.0.0",  # RFC 9421, for the devices' requests
     "lxml==6.1.3",  # libxml2: parser, canonicalisation, XML Schema
+    "prometheus-client==0.26.0",  # the reference metrics client
     "psycopg2-binary==2.9.13",  # Postgres with libpq inside: no compiler on a fresh machine
     "pydantic==2.14.3",  # configuration that reports every fault at once
     "spyne==2.14.0",  # SOAP dispatch and (de)serialisation

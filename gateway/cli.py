@@ -7,11 +7,13 @@ help. Secrets are printed once, when they are made, and never taken as arguments
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
+import re
 import shlex
+import socket
 import sys
-import urllib.error
-import urllib.request
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -20,10 +22,10 @@ from typing import Any
 
 import structlog
 
-from gateway import __version__
+from gateway import __version__, metrics
 from gateway.authenticator.cli import add_commands as add_authenticator_commands
 from gateway.authenticator.errors import AuthenticatorError
-from gateway.composition import DSN_VARIABLE, FOLDER_VARIABLE, build_gateway, build_store
+from gateway.composition import DSN_VARIABLE, FOLDER_VARIABLE, build_gateway, build_store, end_dates
 from gateway.config import OPERATIONS, Configuration, ConfigurationError, load
 from gateway.core.certpath import parse_trust
 from gateway.core.commands import xmlsec1_commands
@@ -105,6 +107,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_conf(check)
     check.set_defaults(run=_check_config)
+
+    status = commands.add_parser(
+        "status",
+        help="show what runs, what waits, and when certificates end",
+        description="Asks the running gateway of a configuration. Exit codes: 0 ready, 1 not ready or "
+        "not running.",
+    )
+    _add_conf(status)
+    status.set_defaults(run=_status)
 
     caller = commands.add_parser("caller", help="callers: bank systems and auditors")
     caller_commands = caller.add_subparsers(required=True, metavar="COMMAND")
@@ -204,7 +215,23 @@ def serve(folder: Path, *, announce: str = "") -> int:
         if database is not None:
             database.stop()
         raise
-    environment = {FOLDER_VARIABLE: str(folder.resolve()), DSN_VARIABLE: app_dsn}
+    with tempfile.TemporaryDirectory(prefix="mobileid-gateway-metrics-") as measured:
+        environment = {
+            FOLDER_VARIABLE: str(folder.resolve()),
+            DSN_VARIABLE: app_dsn,
+            metrics.FOLDER_VARIABLE: measured,
+        }
+        return _run(folder, configuration, environment, database=database, announce=announce)
+
+
+def _run(
+    folder: Path,
+    configuration: Configuration,
+    environment: dict[str, str],
+    *,
+    database: EmbeddedPostgres | None,
+    announce: str,
+) -> int:
     return run(
         [
             ProcessSpec("web", [sys.executable, "-m", "gateway.wsgi"], environment),
@@ -212,21 +239,15 @@ def serve(folder: Path, *, announce: str = "") -> int:
         ],
         ready=lambda: _answers(configuration),
         on_ready=lambda: print(announce, flush=True) if announce else None,
-        on_reload=lambda: _reload(folder, app_dsn),
+        on_reload=lambda: _reload(folder, environment[DSN_VARIABLE]),
         database=database,
         log=log,
     )
 
 
 def _answers(configuration: Configuration) -> bool:
-    if configuration.gateway.listen.socket is not None:
-        return configuration.path(configuration.gateway.listen.socket).exists()
-    listen = configuration.gateway.listen
-    try:
-        with urllib.request.urlopen(f"http://{listen.host}:{listen.port}/health/ready", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False
+    answer = _get(configuration, "/health/ready")
+    return answer is not None and answer[0] == 200
 
 
 def _reload(folder: Path, dsn: str) -> None:
@@ -246,12 +267,53 @@ def _migrate(arguments: argparse.Namespace) -> int:
 
 def _check_config(arguments: argparse.Namespace) -> int:
     configuration = load(arguments.conf)
+    build_gateway(configuration, build_store(configuration, ""))
     table = configuration.gateway
     print(
         f"{arguments.conf}: {table.mode}, {len(table.relying_party)} relying parties, "
         f"{len(configuration.callers)} callers, {len(configuration.profiles)} signature profiles: no fault."
     )
     return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    configuration = load(arguments.conf)
+    listen = configuration.gateway.listen
+    where = str(listen.socket) if listen.socket is not None else f"{listen.host}:{listen.port}"
+    ready = _get(configuration, "/health/ready")
+    state = {None: "not running", 200: "ready"}.get(ready and ready[0], "running, not ready")
+    print(f"mobileid-gateway {__version__}, {configuration.gateway.mode}, {where}: {state}")
+    measured = _get(configuration, "/metrics")
+    open_work = re.findall(
+        r"^(gateway_(?:transactions_open|wakes_due))\{(.*)\} (\S+)$",
+        measured[1].decode() if measured else "",
+        re.MULTILINE,
+    )
+    for _, labels, number in sorted(open_work):
+        words = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+        print(f"  {words['relying_party']:<20} {words.get('state', 'wake-ups due'):<14} {float(number):.0f}")
+    at = utc_now()
+    for role, end in end_dates(build_gateway(configuration, build_store(configuration, ""))).items():
+        print(f"  {role:<20} ends {format_time(end)}, in {(end - at).days} days")
+    return 0 if state == "ready" else 1
+
+
+def _get(configuration: Configuration, path: str) -> tuple[int, bytes] | None:
+    """Status and body of a GET to the running gateway; None where nobody answers."""
+    listen = configuration.gateway.listen
+    connection = http.client.HTTPConnection(listen.host or "localhost", listen.port, timeout=5)
+    try:
+        if listen.socket is not None:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(5)
+            connection.sock.connect(str(configuration.path(listen.socket)))
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
 
 
 def _caller_new(arguments: argparse.Namespace) -> int:
@@ -342,8 +404,6 @@ def _sandbox_serve(arguments: argparse.Namespace) -> int:
 
 def _require_free(port: int) -> None:
     """A taken port is said in one sentence, before anything is started."""
-    import socket
-
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -11,8 +11,10 @@ import tomllib
 from datetime import datetime
 from pathlib import Path
 
-from gateway.config import Configuration, ConfigurationError, load
-from gateway.core.certpath import parse_trust
+from cryptography import x509
+
+from gateway.config import SANDBOX, Configuration, ConfigurationError, load
+from gateway.core.certpath import load_certificate, parse_trust
 from gateway.core.model import RelyingParty, utc_now
 from gateway.outbound.device_ca import FileDeviceCA
 from gateway.outbound.seal_key import FileSealKey
@@ -59,6 +61,8 @@ def build_gateway(configuration: Configuration, store: PostgresStore) -> Gateway
         activation_secret = _secret(configuration.path(keys.activation_secret))
     except (OSError, ValueError, TypeError) as error:
         raise ConfigurationError([f"keys: {error}"]) from error
+    if table.mode == "production":
+        _refuse_sandbox(trust.anchors)
     return Gateway(
         store=store,
         tenants=Tenants(
@@ -79,6 +83,25 @@ def build_gateway(configuration: Configuration, store: PostgresStore) -> Gateway
         waits=Waits(store),
         public_url=table.public_url,
     )
+
+
+def _refuse_sandbox(anchors: tuple[x509.Certificate, ...]) -> None:
+    if any(SANDBOX in anchor.subject.rfc4514_string() for anchor in anchors):
+        raise ConfigurationError(["keys.trust: production does not run on the sandbox's keys"])
+
+
+def end_dates(gateway: Gateway) -> dict[str, datetime]:
+    """When the certificates and CRLs that evidence rests on end, by what they are for."""
+    found = {
+        "seal": load_certificate(gateway.seal_key.chain[0]).not_valid_after_utc,
+        "device-ca": load_certificate(gateway.device_ca.chain[0]).not_valid_after_utc,
+    }
+    for number, anchor in enumerate(gateway.trust.anchors, start=1):
+        found[f"anchor-{number}"] = anchor.not_valid_after_utc
+    for number, crl in enumerate(gateway.trust.crls, start=1):
+        if crl.next_update_utc is not None:
+            found[f"crl-{number}"] = crl.next_update_utc
+    return found
 
 
 def configuration_from_environment() -> tuple[Configuration, str]:

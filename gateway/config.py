@@ -34,6 +34,10 @@ OPERATIONS = frozenset(
 )
 """What a caller can be granted, as named in the WSDL."""
 MAIN = "gateway.toml"
+SANDBOX = "SANDBOX"
+"""Stands in the names of the certificates that a sandbox is made with."""
+NO_SECRET = "0" * 64
+"""The digest in the sample of a caller: of no secret."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
 
@@ -149,6 +153,12 @@ class CallerTable(_Table):
     relying_party: Name
     secret_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     rights: list[str]
+
+    @model_validator(mode="after")
+    def _a_secret(self) -> CallerTable:
+        if self.secret_sha256 == NO_SECRET:
+            raise ValueError("secret_sha256: the sample's, of no secret: `caller new` makes one")
+        return self
 
     @model_validator(mode="after")
     def _rights(self) -> CallerTable:

@@ -220,6 +220,11 @@ class WorkStore(Protocol):
 
     def wake_failed(self, wake: Wake, *, retry_at: datetime) -> None: ...
 
+    def backlog(self, relying_party: str) -> Mapping[str, int]:
+        """How many transactions stand in each state that is not final, and under ``WAKES`` how many
+        wake-ups were not sent yet."""
+        ...
+
     def forget_nonces(self, relying_party: str, *, at: datetime) -> int: ...
 
 

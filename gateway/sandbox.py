@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from gateway.config import OPERATIONS
+from gateway.config import OPERATIONS, SANDBOX
 from gateway.core.certpath import NO_REV_AVAIL, Role
 from gateway.core.model import whole_seconds
 from gateway.resources import resource
@@ -56,11 +56,11 @@ class Pki:
 
 def make_pki(*, at: datetime) -> Pki:
     """A fresh hierarchy, valid from an hour before ``at`` for ten years."""
-    root = certify("SANDBOX Root CA", issuer=None, at=at, path_length=1)
+    root = certify(f"{SANDBOX} Root CA", issuer=None, at=at, path_length=1)
     return Pki(
         root=root,
-        seal=certify("SANDBOX Seal", issuer=root, at=at, role=Role.SEAL),
-        device_ca=certify("SANDBOX Device CA", issuer=root, at=at, path_length=0),
+        seal=certify(f"{SANDBOX} Seal", issuer=root, at=at, role=Role.SEAL),
+        device_ca=certify(f"{SANDBOX} Device CA", issuer=root, at=at, path_length=0),
         root_crl=x509.CertificateRevocationListBuilder()
         .issuer_name(root.certificate.subject)
         .last_update(whole_seconds(at) - timedelta(hours=1))

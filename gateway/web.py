@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from gateway import metrics
 from gateway.core.errors import GatewayError, InternalError, MessageTooLarge
 
 log = structlog.get_logger("gateway")
@@ -92,6 +93,22 @@ def as_gateway_error(error: Exception, *, correlation_id: str) -> GatewayError:
         at=f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "",
     )
     return InternalError()
+
+
+def account(
+    face: str, *, operation: str, outcome: str, correlation_id: str, seconds: float, **fields: str
+) -> None:
+    """One request, done: one log line and the metrics. No content, no names, no credentials."""
+    metrics.REQUESTS.labels(face, operation, outcome).inc()
+    metrics.SECONDS.labels(face).observe(seconds)
+    log.info(
+        face,
+        operation=operation,
+        outcome=outcome,
+        correlation_id=correlation_id,
+        milliseconds=round(seconds * 1000, 1),
+        **fields,
+    )
 
 
 def json_response(

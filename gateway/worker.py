@@ -18,7 +18,8 @@ from types import FrameType
 
 import structlog
 
-from gateway.composition import build_gateway, build_store, configuration_from_environment
+from gateway import metrics
+from gateway.composition import build_gateway, build_store, configuration_from_environment, end_dates
 from gateway.core.errors import GatewayError, UnavailableError
 from gateway.core.model import utc_now, uuid7
 from gateway.logs import configure_logging
@@ -30,7 +31,8 @@ from gateway.services.evidence import complete
 
 log = structlog.get_logger("gateway")
 
-INTERVAL_SECONDS = 0.25
+INTERVAL_SECONDS = {"metrics": 2.0, "nonces": 5.0}
+"""Between two rounds of a job that found nothing to do, where it is not a quarter of a second."""
 LEASE_SECONDS = 5
 BATCH = 100
 WAKE_BATCH = 16
@@ -50,7 +52,13 @@ class Worker:
     holder: str
 
     def jobs(self) -> Mapping[str, Callable[[str, datetime], int]]:
-        return {"expiry": self.expire, "outbox": self.wake, "seals": self.seal, "nonces": self.forget}
+        return {
+            "expiry": self.expire,
+            "outbox": self.wake,
+            "seals": self.seal,
+            "nonces": self.forget,
+            "metrics": self.measure,
+        }
 
     def round(self, name: str, *, at: datetime) -> int:
         """One round of one job, where this worker has or gets its lease; how much was done."""
@@ -98,6 +106,14 @@ class Worker:
         else:
             self.store.wake_sent(wake, at=at)
 
+    def measure(self, tenant: str, at: datetime) -> int:
+        for name, number in self.store.backlog(tenant).items():
+            if name == "WAKES":
+                metrics.WAKES.labels(tenant).set(number)
+            else:
+                metrics.TRANSACTIONS.labels(tenant, name).set(number)
+        return 0
+
     def forget(self, tenant: str, at: datetime) -> int:
         return self.store.forget_nonces(tenant, at=at)
 
@@ -128,7 +144,7 @@ def main() -> int:
     def run(name: str) -> None:
         while not over.is_set():
             if not current[0].round(name, at=utc_now()):
-                over.wait(INTERVAL_SECONDS)
+                over.wait(INTERVAL_SECONDS.get(name, 0.25))
 
     threads = [threading.Thread(target=run, args=(name,), name=name) for name in current[0].jobs()]
     for thread in threads:
@@ -144,8 +160,11 @@ def _from_environment() -> Worker:
     configuration, dsn = configuration_from_environment()
     store = build_store(configuration, dsn)
     push = configuration.gateway.push
+    gateway = build_gateway(configuration, store)
+    for role, end in end_dates(gateway).items():
+        metrics.CERTIFICATES.labels(role).set(end.timestamp())
     return Worker(
-        gateway=build_gateway(configuration, store),
+        gateway=gateway,
         store=store,
         push=None if push is None else HttpPushSender(push.relay),
         holder=f"{socket.gethostname()}-{uuid7(utc_now())}",

@@ -19,10 +19,11 @@ from gateway.config import Configuration
 from gateway.core.errors import GatewayError, NotFound
 from gateway.device.application import device_app
 from gateway.logs import LIBRARIES, configure_logging
+from gateway.metrics import exposition
 from gateway.services.context import Gateway
 from gateway.soap.application import soap_app
 from gateway.soap.security import CallerCredential, UsernameTokenAuthenticator
-from gateway.web import Environ, StartResponse, json_response, new_correlation_id, problem
+from gateway.web import Environ, Response, StartResponse, json_response, new_correlation_id, problem
 
 WORKER_KILL_SECONDS = 8
 """A worker that does not end by itself is killed, before the supervisor kills the server."""
@@ -47,6 +48,7 @@ def build_application(configuration: Configuration, gateway: Gateway) -> Applica
         ("/schemas/", soap),
         ("/device/", device_app(gateway, max_bytes=table.web.max_device_request_bytes)),
         ("/health/", _Health(gateway)),
+        ("/metrics", _metrics),
     ]
 
     def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -90,6 +92,12 @@ def __getattr__(name: str) -> Any:
         built = globals()["application"] = _application_from_environment()
         return built
     raise AttributeError(name)
+
+
+def _metrics(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    """``/metrics``, for the machine itself: the TLS proxy in front does not hand it on."""
+    body, content_type = exposition()
+    return Response(200, body, content_type).send(start_response)
 
 
 def main() -> None:

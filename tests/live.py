@@ -66,9 +66,9 @@ class Live:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
-        eventually(self._answers, says=lambda: self.log.read_text()[-3000:], seconds=60)
+        eventually(self.ready, says=lambda: self.log.read_text()[-3000:], seconds=60)
 
-    def _answers(self) -> bool:
+    def ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()[-3000:]
         with suppress(OSError, urllib.error.URLError):
@@ -91,11 +91,13 @@ class Live:
         self.process.wait()
         eventually(lambda: not any(_alive(pid) for pid in pids))
 
-    def call(self, operation: str, inner: str = "", *, secret: str | None = None) -> Any:
+    def call(
+        self, operation: str, inner: str = "", *, caller: str = CALLER, secret: str | None = None
+    ) -> Any:
         """One SOAP 1.1 call; the response element, or Fault."""
         body = (
             f'<s:Envelope xmlns:s="{SOAP}"><s:Header><w:Security xmlns:w="{WSSE}"><w:UsernameToken>'
-            f"<w:Username>{CALLER}</w:Username><w:Password>{secret or self.secret}</w:Password>"
+            f"<w:Username>{caller}</w:Username><w:Password>{secret or self.secret}</w:Password>"
             f'</w:UsernameToken></w:Security></s:Header><s:Body><{operation} xmlns="{NS}">{inner}'
             f"</{operation}></s:Body></s:Envelope>"
         )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import random
+import re
 import secrets
+import signal
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,12 +24,14 @@ import pytest
 from live import PIN, Fault, Live, eventually, live_gateway
 from storage_fixture import as_superuser
 
+from gateway import cli
 from gateway.authenticator.authenticator import Authenticator
 from gateway.authenticator.errors import AuthenticatorError, GatewayRefused
 from gateway.core.certpath import parse_trust
 from gateway.core.conclusion import Indication
 from gateway.core.model import utc_now
 from gateway.core.verifier import verify_evidence
+from gateway.sandbox import CALLER
 from gateway.storage.embedded import EmbeddedPostgres
 
 WAITING = 300
@@ -182,3 +189,57 @@ def test_every_line_of_the_log_is_one_json_object(live: Live) -> None:
     for line in live.log.read_text().splitlines():
         assert isinstance(json.loads(line), dict), line
     assert not any('"event": "forged"' in line for line in live.log.read_text().splitlines())
+
+
+def test_a_reload_takes_the_new_configuration_and_refuses_a_broken_one(live: Live) -> None:
+    assert live.process is not None
+    files = live.folder / "callers"
+    second = files / "second.toml"
+    text = (files / f"{CALLER}.toml").read_text()
+    secret = secrets.token_urlsafe(32)
+    digest = hashlib.sha256(secret.encode()).hexdigest()
+    with pytest.raises(Fault, match="NOT_AUTHENTICATED"):
+        live.call("Heartbeat", secret=secret)
+    broken = files / "broken.toml"
+    broken.write_text("not toml")
+    live.process.send_signal(signal.SIGHUP)
+    eventually(lambda: "reload_refused" in live.log.read_text())
+    live.call("Heartbeat")
+    broken.unlink()
+    second.write_text(
+        re.sub('secret_sha256 = ".*"', f'secret_sha256 = "{digest}"', text).replace(CALLER, "second")
+    )
+    live.process.send_signal(signal.SIGHUP)
+
+    def known() -> bool:
+        with suppress(Fault, OSError, urllib.error.URLError):
+            live.call("Heartbeat", caller="second", secret=secret)
+            return True
+        return False
+
+    eventually(known)
+    eventually(lambda: live.ready())
+    live.call("Heartbeat")
+    second.unlink()
+
+
+def test_status_and_metrics_tell_what_runs(live: Live, capsys: pytest.CaptureFixture[str]) -> None:
+    reference = "customer-status"
+    live.phone(reference)
+    live.start_consent(reference)
+
+    def told() -> str:
+        assert cli.main(["status", "--conf", str(live.folder)]) == 0
+        return capsys.readouterr().out
+
+    eventually(lambda: re.search(r"demo-bank +(PENDING|REQUESTED) +[1-9]", told()), says=told)
+    said = told()
+    assert re.search(r"127\.0\.0\.1:\d+: ready", said)
+    assert re.search(r"seal +ends \d{4}-\d\d-\d\dT", said)
+    with urllib.request.urlopen(f"{live.url}/metrics", timeout=10) as answer:
+        measured = answer.read().decode()
+    assert re.search(
+        r'gateway_requests_total\{face="soap",operation="StartRegistration",outcome="OK"\} [1-9]', measured
+    )
+    assert re.search(r'gateway_certificate_end_seconds\{role="seal"\} \d', measured)
+    assert reference not in measured

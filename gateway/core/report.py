@@ -23,7 +23,8 @@ h1{font-size:1.5rem;margin-bottom:.25rem}h2{font-size:1.1rem;margin-top:2rem}
 .verdict.passed{border-color:var(--ok)}.verdict strong{font-size:1.25rem}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.3rem .6rem;
 border-bottom:1px solid var(--line)}th{font-weight:600;width:14rem}
-pre{font-size:.8rem;white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid var(--line);padding:1rem;border-radius:.4rem}
+pre{font-size:.8rem;white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid var(--line);
+padding:1rem;border-radius:.4rem}
 code{overflow-wrap:anywhere}.ok{color:var(--ok)}.bad{color:var(--bad)}.dim{color:var(--dim)}
 """
 

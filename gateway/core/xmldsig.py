@@ -58,13 +58,16 @@ class Node:
         """The next child's tag."""
         return str(self._children[self._next].tag) if self._next < len(self._children) else None
 
-    def child(self, tag: str) -> Node:
-        """The next child, which must have this tag."""
+    def _take(self, tag: str) -> Any:
         if self.peek() != tag:
             wanted = tag.rpartition("}")[2]
             raise Finding(SubIndication.FORMAT_FAILURE, f"{self._local()}: {wanted} is not in its place")
         self._next += 1
-        return Node(self._children[self._next - 1])
+        return self._children[self._next - 1]
+
+    def child(self, tag: str) -> Node:
+        """The next child, which must have this tag."""
+        return Node(self._take(tag))
 
     def each(self, tag: str) -> Iterator[Node]:
         """The next children as long as they have this tag."""
@@ -72,7 +75,8 @@ class Node:
             yield self.child(tag)
 
     def text(self, tag: str) -> str:
-        return self.child(tag).content()
+        """The next child's text."""
+        return _only_text(self._take(tag))
 
     def data(self, tag: str) -> bytes:
         """The bytes of the next child's base64."""
@@ -91,9 +95,7 @@ class Node:
             raise Finding(SubIndication.FORMAT_FAILURE, f"{name} has no value of its kind") from error
 
     def content(self) -> str:
-        if self._children:
-            raise Finding(SubIndication.FORMAT_FAILURE, f"{self._local()} may hold only text")
-        return str(self._element.text or "")
+        return _only_text(self._element)
 
     def canonical(self) -> bytes:
         """Exclusive XML Canonicalization 1.0 of this element, without comments."""
@@ -104,6 +106,13 @@ class Node:
 
     def _local(self) -> str:
         return self.tag.rpartition("}")[2]
+
+
+def _only_text(element: Any) -> str:
+    if len(element):
+        name = str(element.tag).rpartition("}")[2]
+        raise Finding(SubIndication.FORMAT_FAILURE, f"{name} may hold only text")
+    return str(element.text or "")
 
 
 def parse_document(data: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Node:

@@ -28,9 +28,9 @@ from gateway.web import (
     Environ,
     Response,
     StartResponse,
+    account,
     as_gateway_error,
     json_response,
-    log,
     new_correlation_id,
     problem,
     read_body,
@@ -145,12 +145,12 @@ def device_app(gw: Gateway, *, max_bytes: int) -> Callable[[Environ, StartRespon
             response, outcome = problem(error, correlation_id=correlation_id), error.code
             if isinstance(error, MethodNotAllowed):  # RFC 9110 section 15.5.6
                 response = replace(response, headers={"Allow": ", ".join(methods)})
-        log.info(
+        account(
             "device",
             operation=operation.name if operation else "none",
             outcome=outcome,
             correlation_id=correlation_id,
-            milliseconds=round((time.perf_counter() - started) * 1000, 1),
+            seconds=time.perf_counter() - started,
         )
         return response.send(start_response)
 

@@ -24,8 +24,8 @@ from gateway.web import (
     Environ,
     Response,
     StartResponse,
+    account,
     as_gateway_error,
-    log,
     new_correlation_id,
     problem,
 )
@@ -74,13 +74,13 @@ class _Exchange:
             error = as_gateway_error(exception, correlation_id=correlation_id)
             version = guard.version_of(environ)
             response, outcome = fault(error, version=version, correlation_id=correlation_id), error.code
-        log.info(
+        account(
             "soap",
             operation=self._operation,
-            caller=self._caller,
             outcome=outcome,
             correlation_id=correlation_id,
-            milliseconds=round((time.perf_counter() - started) * 1000, 1),
+            seconds=time.perf_counter() - started,
+            caller=self._caller,
         )
         return response
 

@@ -7,7 +7,7 @@ worker.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -48,6 +48,17 @@ class WorkQueries(Queries):
             "t.state = 'APPROVED' AND t.decided_at < %(before)s ORDER BY t.decided_at LIMIT %(limit)s",
             {"before": before, "limit": limit},
         )
+
+    def backlog(self, relying_party: str) -> Mapping[str, int]:
+        counted = self._pool.run(
+            relying_party,
+            "SELECT state, count(*) FROM transaction WHERE relying_party = %(rp)s"
+            " AND state IN ('REQUESTED', 'PENDING', 'APPROVED') GROUP BY state"
+            " UNION ALL SELECT 'WAKES', count(*) FROM wake WHERE relying_party = %(rp)s",
+        )
+        return {"REQUESTED": 0, "PENDING": 0, "APPROVED": 0} | {
+            str(name): int(number) for name, number in counted
+        }
 
     def forget_nonces(self, relying_party: str, *, at: datetime) -> int:
         counted = self._pool.run(
