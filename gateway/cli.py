@@ -234,7 +234,7 @@ def _run(
 ) -> int:
     return run(
         [
-            ProcessSpec("web", [sys.executable, "-m", "gateway.wsgi"], environment),
+            ProcessSpec("web", [sys.executable, "-m", "gateway.server"], environment),
             ProcessSpec("worker", [sys.executable, "-m", "gateway.worker"], environment),
         ],
         ready=lambda: _answers(configuration),

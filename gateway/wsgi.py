@@ -1,32 +1,23 @@
-"""What the web server loads: the faces behind their paths.
+"""The faces behind their paths, as one WSGI callable.
 
-The law: ``application`` is built when first asked for, in the web worker's process, from the folder that
-the environment names. A path that no face has is NOT_FOUND.
+The law: a path that no face has is NOT_FOUND. How requests reach it is left to ``server``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from granian import Granian
-from granian.constants import HTTPModes, Interfaces
-from granian.log import LogLevels
-
-from gateway.composition import build_gateway, build_store, configuration_from_environment
+from gateway.composition import build_gateway, build_store
 from gateway.config import Configuration
 from gateway.core.errors import GatewayError, NotFound
 from gateway.device.application import device_app
-from gateway.logs import LIBRARIES, configure_logging
 from gateway.metrics import exposition
 from gateway.services.context import Gateway
 from gateway.soap.application import soap_app
 from gateway.soap.security import CallerCredential, UsernameTokenAuthenticator
 from gateway.web import Environ, Response, StartResponse, json_response, new_correlation_id, problem
 
-WORKER_KILL_SECONDS = 8
-"""A worker that does not end by itself is killed, before the supervisor kills the server."""
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
@@ -81,46 +72,12 @@ class _Health:
         return json_response(200, {"status": "ready"}).send(start_response)
 
 
-def _application_from_environment() -> Application:
-    configure_logging()
-    configuration, dsn = configuration_from_environment()
+def build_application_from(configuration: Configuration, dsn: str) -> Application:
+    """Everything, over one database."""
     return build_application(configuration, build_gateway(configuration, build_store(configuration, dsn)))
-
-
-def __getattr__(name: str) -> Any:
-    if name == "application":
-        built = globals()["application"] = _application_from_environment()
-        return built
-    raise AttributeError(name)
 
 
 def _metrics(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """``/metrics``, for the machine itself: the TLS proxy in front does not hand it on."""
     body, content_type = exposition()
     return Response(200, body, content_type).send(start_response)
-
-
-def main() -> None:
-    """Serves ``application`` as the configuration says; the supervisor runs it as a process of its own."""
-    configuration, _ = configuration_from_environment()
-    listen, web = configuration.gateway.listen, configuration.gateway.web
-    Granian(
-        "gateway.wsgi:application",
-        interface=Interfaces.WSGI,
-        address=listen.host or "",
-        port=listen.port or 0,
-        uds=None if listen.socket is None else configuration.path(listen.socket),
-        uds_permissions=None if listen.socket is None else 0o660,
-        http=HTTPModes.http1,
-        websockets=False,
-        workers=web.workers,
-        blocking_threads=web.threads,
-        respawn_failed_workers=True,
-        workers_kill_timeout=WORKER_KILL_SECONDS,
-        log_level=LogLevels.error,
-        log_dictconfig=LIBRARIES,
-    ).serve()
-
-
-if __name__ == "__main__":
-    main()

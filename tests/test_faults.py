@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -21,9 +22,10 @@ from walk import PIN, URL, Walk, through
 
 from gateway.authenticator.authenticator import Authenticator
 from gateway.authenticator.errors import GatewayRefused
-from gateway.config import OPERATIONS
+from gateway.config import OPERATIONS, Web
 from gateway.core.errors import GatewayError, SealUnavailable, leaves
 from gateway.core.transaction import State
+from gateway.server import Server
 from gateway.services import evidence
 from gateway.soap.application import soap_app
 from gateway.soap.security import CallerCredential, UsernameTokenAuthenticator
@@ -228,10 +230,35 @@ def no_seal(bank: Bank) -> str:
     return caught.value.code
 
 
+def stalled(bank: Bank) -> str:
+    """A body that never ends, at the web server's door."""
+
+    class Endless:
+        def __init__(self) -> None:
+            self.answered: list[Any] = []
+
+        def response_bytes(self, *answer: Any) -> None:
+            self.answered.append(answer)
+
+        async def __aiter__(self) -> Any:
+            while True:
+                yield b"<"
+                await asyncio.sleep(0.01)
+
+    web = Web(workers=1, threads=140, max_request_bytes=65536, max_device_request_bytes=4096)
+    exchange = Endless()
+    server = Server(lambda environ, start: [], web=web, body_seconds=0.05)
+    asyncio.run(server.__rsgi__(None, exchange))  # type: ignore[arg-type]
+    [(status, _, body)] = exchange.answered
+    assert status == 408
+    return str(json.loads(body)["code"])
+
+
 PROVOKED: Mapping[str, Callable[[Bank], str]] = {
     "MALFORMED_MESSAGE": lambda bank: bank.post(b"<"),
     "SCHEMA_INVALID": lambda bank: bank.call("GetTransaction"),
     "MESSAGE_TOO_LARGE": lambda bank: bank.post(b" " * 200_001),
+    "REQUEST_TIMEOUT": stalled,
     "UNSUPPORTED_MEDIA_TYPE": lambda bank: bank.post(b"{}", **{"Content-Type": "application/json"}),
     "METHOD_NOT_ALLOWED": lambda bank: bank.post(b"", method="PUT"),
     "UNKNOWN_OPERATION": lambda bank: bank.call("Nothing"),

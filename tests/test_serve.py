@@ -8,7 +8,9 @@ import json
 import random
 import re
 import secrets
+import select
 import signal
+import socket
 import threading
 import time
 import urllib.error
@@ -16,7 +18,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -35,6 +37,7 @@ from gateway.sandbox import CALLER
 from gateway.storage.embedded import EmbeddedPostgres
 
 WAITING = 300
+STALLED = 200
 
 
 @pytest.fixture(scope="module")
@@ -243,3 +246,25 @@ def test_status_and_metrics_tell_what_runs(live: Live, capsys: pytest.CaptureFix
     )
     assert re.search(r'gateway_certificate_end_seconds\{role="seal"\} \d', measured)
     assert reference not in measured
+
+
+def test_stalled_requests_starve_nobody_and_end(live: Live) -> None:
+    """Raw sockets: headers that never end, bodies that never come, chunks that stop."""
+    head = b"POST /soap/v1 HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\n"
+    unfinished = (
+        head,
+        head + b"Content-Length: 1000\r\n\r\n<a",
+        head + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab",
+    )
+    with ExitStack() as stack:
+        sockets = []
+        for number in range(3 * STALLED):
+            stalled = stack.enter_context(socket.create_connection(("127.0.0.1", live.port), timeout=30))
+            stalled.sendall(unfinished[number % 3])
+            sockets.append(stalled)
+        for _ in range(5):
+            live.call("Heartbeat")
+        held = [s for s in sockets if not select.select([s], [], [], 0)[0]]
+        assert held == sockets, "some ended before the others were served"
+        assert b"408" in sockets[1].recv(4096).splitlines()[0]
+    live.call("Heartbeat")

@@ -73,6 +73,13 @@ class MessageTooLarge(RequestError):
     remedy = "Send a smaller message; the limit is in the gateway's configuration."
 
 
+class RequestTimeout(RequestError):
+    code = "REQUEST_TIMEOUT"
+    sentence = "The request's body did not arrive in time."
+    remedy = "Send the whole request at once, with the same request id."
+    retryable = True
+
+
 class UnsupportedMediaType(RequestError):
     code = "UNSUPPORTED_MEDIA_TYPE"
     sentence = "The content type, character set or content coding is not accepted here."

@@ -9,7 +9,8 @@ The law: the order of ETSI EN 319 102-1, with these steps, numbered the same in 
  4  the seal's path, key usage and revocation at that time;
  5  the seal's digests and signature;
  6  from here on only what was signed is read;
- 7  the device's signature by the same steps, over the statement, at its signing time;
+ 7  the device's signature by the same steps, over the statement, at its signing time or the gateway's
+    decision, whichever is later; the device CA, whose key the gateway holds, is not above the seal;
  8  binding, times and attestation: statement and evidence agree wherever both speak;
  9  the profile: known, equal, and satisfied by the factors.
 The first finding ends it. Doubt is never TOTAL-PASSED. Nothing is fetched; the trust is an argument.
