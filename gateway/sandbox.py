@@ -60,7 +60,7 @@ def make_pki(*, at: datetime) -> Pki:
     return Pki(
         root=root,
         seal=certify(f"{SANDBOX} Seal", issuer=root, at=at, role=Role.SEAL),
-        device_ca=certify(f"{SANDBOX} Device CA", issuer=root, at=at, path_length=0),
+        device_ca=certify(f"{SANDBOX} Device CA", issuer=root, at=at, path_length=0, role=Role.DEVICE),
         root_crl=x509.CertificateRevocationListBuilder()
         .issuer_name(root.certificate.subject)
         .last_update(whole_seconds(at) - timedelta(hours=1))
@@ -79,7 +79,7 @@ def certify(
     role: Role | None = None,
     no_rev_avail: bool = True,
 ) -> Issuer:
-    """One certificate: a CA where there is a path length, an end entity with a role where there is one."""
+    """One certificate: a CA where there is a path length, of one role or for one where there is one."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name(
         [
@@ -108,7 +108,7 @@ def certify(
         builder = builder.add_extension(
             x509.CertificatePolicies([x509.PolicyInformation(role.value, None)]), critical=False
         )
-        if no_rev_avail:
+        if no_rev_avail and not is_ca:
             builder = builder.add_extension(
                 x509.UnrecognizedExtension(NO_REV_AVAIL, b"\x05\x00"), critical=False
             )

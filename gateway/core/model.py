@@ -191,12 +191,14 @@ def whole_seconds(at: datetime) -> datetime:
 
 def format_time(at: datetime) -> str:
     """``YYYY-MM-DDThh:mm:ssZ``: the one spelling of a time in statements and evidence."""
-    return whole_seconds(at).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return whole_seconds(at).replace(tzinfo=None).isoformat() + "Z"
 
 
 def parse_time(text: str) -> datetime:
     """Raises ValueError for every spelling but format_time's."""
-    at = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("a time without a zone")
     if format_time(at) != text:
         raise ValueError("not the canonical spelling of a time")
     return at
