@@ -9,8 +9,12 @@ import random
 import re
 import secrets
 import select
+import shutil
 import signal
 import socket
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -33,7 +37,7 @@ from gateway.core.certpath import parse_trust
 from gateway.core.conclusion import Indication
 from gateway.core.model import utc_now
 from gateway.core.verifier import verify_evidence
-from gateway.sandbox import CALLER
+from gateway.sandbox import CALLER, make_sandbox
 from gateway.storage.embedded import EmbeddedPostgres
 
 WAITING = 300
@@ -268,3 +272,30 @@ def test_stalled_requests_starve_nobody_and_end(live: Live) -> None:
         assert held == sockets, "some ended before the others were served"
         assert b"408" in sockets[1].recv(4096).splitlines()[0]
     live.call("Heartbeat")
+
+
+def test_serves_on_a_unix_socket(capsys: pytest.CaptureFixture[str]) -> None:
+    """As behind the TLS proxy in production, a socket that a killed gateway left included."""
+    folder = Path(tempfile.mkdtemp(prefix="gateway-live-"))
+    folder.chmod(0o711)
+    try:
+        make_sandbox(folder / "sandbox", port=1, at=utc_now())
+        conf, path = folder / "sandbox", folder / "sandbox" / "gateway.sock"
+        conf.chmod(0o711)
+        text = (conf / "gateway.toml").read_text()
+        listen = re.search(r"(?m)^host = .*\nport = .*$", text)
+        assert listen is not None
+        (conf / "gateway.toml").write_text(text.replace(listen.group(), f'socket = "{path.name}"'))
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(path))
+        argv = [sys.executable, "-m", "gateway.cli", "serve", "--conf", str(conf)]
+        with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as process:
+            try:
+                eventually(lambda: cli.main(["status", "--conf", str(conf)]) == 0, seconds=60)
+                assert "gateway.sock: ready" in capsys.readouterr().out
+                assert path.stat().st_mode & 0o007 == 0
+            finally:
+                process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+    finally:
+        shutil.rmtree(folder)
