@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 from gateway.core.certpath import Role
 from gateway.core.errors import SealUnavailable
 from gateway.core.model import whole_seconds
+from gateway.core.verifier import CLOCK_SKEW
 from gateway.outbound.seal_key import FileKey
 from gateway.ports import Crl, CrlStore
 
@@ -74,7 +75,7 @@ class FileDeviceCA(FileKey):
         for _ in range(5):
             latest = self._store.latest_crl(self._id)
             revoked = [(serial, when) for serial, when in self._store.revoked(self._id) if when <= at]
-            if latest is not None and latest.this_update <= at < latest.this_update + CRL_REFRESH:
+            if latest is not None and latest.this_update - CLOCK_SKEW <= at < latest.this_update + CRL_REFRESH:
                 listed = x509.load_der_x509_crl(latest.der)
                 if len(listed) == len(revoked):
                     return latest.der
