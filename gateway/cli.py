@@ -25,11 +25,18 @@ import structlog
 from gateway import __version__, metrics
 from gateway.authenticator.cli import add_commands as add_authenticator_commands
 from gateway.authenticator.errors import AuthenticatorError
-from gateway.composition import DSN_VARIABLE, FOLDER_VARIABLE, build_gateway, build_store, end_dates
+from gateway.composition import (
+    DSN_VARIABLE,
+    FOLDER_VARIABLE,
+    build_gateway,
+    build_push,
+    build_store,
+    end_dates,
+)
 from gateway.config import OPERATIONS, Configuration, ConfigurationError, load
-from gateway.core.certpath import parse_trust
+from gateway.core.certpath import Role, check_path, load_certificate, parse_trust
 from gateway.core.commands import xmlsec1_commands
-from gateway.core.conclusion import Conclusion, Indication
+from gateway.core.conclusion import Conclusion, Finding, Indication
 from gateway.core.errors import GatewayError, MisuseError, UnreadableDocument
 from gateway.core.model import format_time, utc_now
 from gateway.core.report import render
@@ -37,6 +44,7 @@ from gateway.core.verifier import verify_evidence
 from gateway.demo import DemoFailed, demonstrate
 from gateway.logs import configure_logging
 from gateway.sandbox import CALLER, caller_file, make_sandbox, new_caller_secret, set_port, write_secret
+from gateway.services.context import Gateway
 from gateway.storage.embedded import EmbeddedPostgres, EmbeddedUnavailable
 from gateway.storage.migrate import check, migrate
 from gateway.supervisor import ProcessSpec, run
@@ -210,7 +218,7 @@ def serve(folder: Path, *, announce: str = "") -> int:
         if database is not None:
             migrate(owner_dsn)
         check(app_dsn)
-        build_gateway(configuration, build_store(configuration, app_dsn))
+        _build(configuration, app_dsn)
     except BaseException:
         if database is not None:
             database.stop()
@@ -252,8 +260,27 @@ def _answers(configuration: Configuration) -> bool:
 
 def _reload(folder: Path, dsn: str) -> None:
     """Raises where the configuration is broken: then nothing is reloaded."""
-    configuration = load(folder)
-    build_gateway(configuration, build_store(configuration, dsn))
+    _build(load(folder), dsn)
+
+
+def _build(configuration: Configuration, dsn: str) -> Gateway:
+    """Everything that the processes will build, without connecting: what cannot work is found here."""
+    build_push(configuration)
+    return build_gateway(configuration, build_store(configuration, dsn))
+
+
+def _check_evidence(gateway: Gateway) -> None:
+    """The seal's certificate must lead to an anchor now, and the device CA's to one of the anchors."""
+    chain = [load_certificate(der) for der in gateway.seal_key.chain]
+    try:
+        check_path(chain, trust=gateway.trust, crls=(), role=Role.SEAL, at=utc_now())
+    except Finding as finding:
+        raise ConfigurationError(
+            [f"keys.seal_chain: evidence would be {finding.sub_indication}: {finding.says}"]
+        )
+    authority = load_certificate(gateway.device_ca.chain[-1])
+    if not any(authority.issuer == anchor.subject for anchor in gateway.trust.anchors):
+        raise ConfigurationError(["keys.device_ca_chain: leads to none of the anchors in keys.trust"])
 
 
 def _migrate(arguments: argparse.Namespace) -> int:
@@ -267,8 +294,9 @@ def _migrate(arguments: argparse.Namespace) -> int:
 
 def _check_config(arguments: argparse.Namespace) -> int:
     configuration = load(arguments.conf)
-    build_gateway(configuration, build_store(configuration, ""))
+    gateway = _build(configuration, "")
     table = configuration.gateway
+    _check_evidence(gateway)
     print(
         f"{arguments.conf}: {table.mode}, {len(table.relying_party)} relying parties, "
         f"{len(configuration.callers)} callers, {len(configuration.profiles)} signature profiles: no fault."

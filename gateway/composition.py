@@ -15,8 +15,11 @@ from cryptography import x509
 
 from gateway.config import SANDBOX, Configuration, ConfigurationError, load
 from gateway.core.certpath import load_certificate, parse_trust
+from gateway.core.errors import GatewayError
 from gateway.core.model import RelyingParty, utc_now
+from gateway.core.text import displayable
 from gateway.outbound.device_ca import FileDeviceCA
+from gateway.outbound.push import HttpPushSender
 from gateway.outbound.seal_key import FileSealKey
 from gateway.ports import Tenants
 from gateway.services.context import ActivationRules, Gateway
@@ -63,6 +66,12 @@ def build_gateway(configuration: Configuration, store: PostgresStore) -> Gateway
         raise ConfigurationError([f"keys: {error}"]) from error
     if table.mode == "production":
         _refuse_sandbox(trust.anchors)
+    for party in table.relying_party:
+        try:
+            displayable(party.name, field="name", max_length=120, multiline=False)
+        except GatewayError as error:
+            raise ConfigurationError([f"relying_party {party.id}: name: {error.message}"]) from error
+    _refuse_readable(configuration)
     return Gateway(
         store=store,
         tenants=Tenants(
@@ -83,6 +92,30 @@ def build_gateway(configuration: Configuration, store: PostgresStore) -> Gateway
         waits=Waits(store),
         public_url=table.public_url,
     )
+
+
+def build_push(configuration: Configuration) -> HttpPushSender | None:
+    """None where no relay is configured: devices ask by themselves."""
+    push = configuration.gateway.push
+    try:
+        return None if push is None else HttpPushSender(push.relay)
+    except ValueError as error:
+        raise ConfigurationError([str(error)]) from error
+
+
+def _refuse_readable(configuration: Configuration) -> None:
+    """A secret that others on the machine can read is none."""
+    keys = configuration.gateway.keys
+    secret = (
+        keys.seal_key,
+        keys.device_ca_key,
+        keys.encryption_keys,
+        keys.index_secret,
+        keys.activation_secret,
+    )
+    readable = [path for path in map(configuration.path, secret) if path.stat().st_mode & 0o077]
+    if readable:
+        raise ConfigurationError([f"{path}: others can read this secret: chmod 600" for path in readable])
 
 
 def _refuse_sandbox(anchors: tuple[x509.Certificate, ...]) -> None:

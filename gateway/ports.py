@@ -116,9 +116,9 @@ class Store(Protocol):
         """False where the nonce of this binding's request signature was seen before."""
         ...
 
-    def reserve_try(self, relying_party: str, binding_id: UUID, *, max_failures: int) -> bool:
-        """Counts one failure of the binding and of its subject in advance, atomically; False where either
-        already has max_failures or the binding is not ACTIVE."""
+    def reserve_try(self, relying_party: str, binding_id: UUID, *, max_failures: int) -> int | None:
+        """Counts one failure of the binding and of its subject in advance, atomically: the binding's failures
+        with this one; None where either already has max_failures or the binding is not ACTIVE."""
         ...
 
     def release_try(self, relying_party: str, binding_id: UUID) -> None:
@@ -172,9 +172,9 @@ class Store(Protocol):
         at: datetime,
     ) -> bool:
         """PENDING -> APPROVED or REJECTED with the raw assertion (without its PIN signature), in one with
-        the failures of binding and subject: back to zero where ``amr`` has ``pin``, else the one reserved
-        try is given back (or a thief could wash failed PIN tries away by saying no). False, and nothing
-        changed, where it was no longer PENDING."""
+        the failures of binding and subject: back to zero where ``amr`` has ``pin``, else untouched (or a
+        thief could wash failed PIN tries away by saying no). False, and nothing changed, where it was no
+        longer PENDING."""
         ...
 
     def finish(self, transaction: Transaction, *, event: Event, reason: str, at: datetime) -> bool:
@@ -200,11 +200,11 @@ class WorkStore(Protocol):
         """Takes or renews; False where another holds it."""
         ...
 
-    def overdue(self, relying_party: str, *, at: datetime, limit: int) -> Sequence[Transaction]:
+    def overdue(self, relying_party: str, *, at: datetime, limit: int) -> Sequence[UUID]:
         """REQUESTED or PENDING past their end."""
         ...
 
-    def unsealed(self, relying_party: str, *, before: datetime, limit: int) -> Sequence[Transaction]:
+    def unsealed(self, relying_party: str, *, before: datetime, limit: int) -> Sequence[UUID]:
         """APPROVED since before the given time."""
         ...
 
@@ -257,6 +257,10 @@ class DeviceCA(Protocol):
     @property
     def chain(self) -> Sequence[bytes]:
         """DER certificates from the device CA's own upwards, without the anchor."""
+        ...
+
+    def issued(self, certificate: bytes) -> bool:
+        """Whether this very CA issued a DER certificate: evidence cannot be made for another CA's."""
         ...
 
     def issue(self, key: EllipticCurvePublicKey, *, binding_id: UUID, at: datetime) -> bytes:

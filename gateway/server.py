@@ -1,8 +1,8 @@
 """The web server's side: requests are received whole and in time, then answered in a thread.
 
 The law: a stalled or endless body holds a coroutine, never a thread, and no longer than BODY_SECONDS; no
-more than the largest message that a face takes, and one byte, is ever kept of it. What a request means
-is left to the faces, which are plain WSGI callables.
+more than its face takes, and one byte, is ever kept of it, and all that are held are bounded too. What
+a request means is left to the faces, which are plain WSGI callables.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from granian.log import LogLevels
 
 from gateway.composition import configuration_from_environment
 from gateway.config import Web
-from gateway.core.errors import RequestTimeout
+from gateway.core.errors import Overloaded, RequestTimeout
 from gateway.logs import LIBRARIES, configure_logging
 from gateway.web import Environ, new_correlation_id, problem
 from gateway.wsgi import Application, build_application_from
@@ -32,6 +32,8 @@ BODY_SECONDS = 10.0
 HEADER_MILLISECONDS = 10_000
 WORKER_KILL_SECONDS = 8
 """A worker that does not end by itself is killed, before the supervisor kills the server."""
+MAX_HELD_BYTES = 128 * 1024 * 1024
+"""Of all bodies that a process holds; beyond it a request is OVERLOADED."""
 MAX_OPEN = 4096
 """Requests that a process has under way at most, stalled ones included."""
 
@@ -56,48 +58,69 @@ class Server:
 
     def __init__(self, application: Application, *, web: Web, body_seconds: float = BODY_SECONDS) -> None:
         self._application = application
-        self._most = max(web.max_request_bytes, web.max_device_request_bytes) + 1
+        self._web = web
+        self._held = 0
         self._body_seconds = body_seconds
         self._threads = ThreadPoolExecutor(web.threads, thread_name_prefix="request")
 
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         try:
             async with asyncio.timeout(self._body_seconds):
-                body = await self._receive(exchange)
-        except TimeoutError:
-            late = problem(RequestTimeout(), correlation_id=new_correlation_id())
+                body = await self._receive(exchange, most=self._most(scope.path))
+        except (TimeoutError, Overloaded) as error:
+            refusal = RequestTimeout() if isinstance(error, TimeoutError) else error
+            late = problem(refusal, correlation_id=new_correlation_id())
             exchange.response_bytes(
                 late.status, [("content-type", late.content_type), ("connection", "close")], late.body
             )
             return
         loop = asyncio.get_running_loop()
-        environ = self._environ(scope, body)
-        answer = await loop.run_in_executor(self._threads, _answer, self._application, environ)
+        try:
+            environ = _environ(scope, body, whole=len(body) < self._most(scope.path))
+            answer = await loop.run_in_executor(self._threads, _answer, self._application, environ)
+        finally:
+            self._held -= len(body)
         exchange.response_bytes(*answer)
 
-    async def _receive(self, exchange: Exchange) -> bytes:
+    def _most(self, path: str) -> int:
+        """Bytes kept of a body, one more than its face takes."""
+        soap = path.startswith("/soap/")
+        return 1 + (self._web.max_request_bytes if soap else self._web.max_device_request_bytes)
+
+    async def _receive(self, exchange: Exchange, *, most: int) -> bytes:
         kept = bytearray()
-        async for chunk in exchange:
-            kept += chunk[: self._most - len(kept)]
-            if len(kept) >= self._most:
-                break
+        try:
+            async for chunk in exchange:
+                part = chunk[: most - len(kept)]
+                if self._held + len(part) > MAX_HELD_BYTES:
+                    raise Overloaded()
+                self._held += len(part)
+                kept += part
+                if len(kept) >= most:
+                    break
+        except BaseException:
+            self._held -= len(kept)
+            raise
         return bytes(kept)
 
-    def _environ(self, scope: Scope, body: bytes) -> Environ:
-        environ: Environ = {
-            "REQUEST_METHOD": scope.method,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": unquote(scope.path, "latin-1"),
-            "QUERY_STRING": scope.query_string,
-        }
-        for name, value in scope.headers.items():
-            key = name.upper().replace("-", "_")
-            key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-            environ[key] = f"{environ[key]},{value}" if key in environ else value
-        if len(body) < self._most:
-            environ["CONTENT_LENGTH"] = str(len(body))
-        environ["wsgi.input"] = io.BytesIO(body)
-        return environ
+
+def _environ(scope: Scope, body: bytes, *, whole: bool) -> Environ:
+    environ: Environ = {
+        "REQUEST_METHOD": scope.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote(scope.path, "latin-1"),
+        "QUERY_STRING": scope.query_string,
+    }
+    for name, value in scope.headers.items():
+        if "_" in name:
+            continue  # it would become another field's key
+        key = name.upper().replace("-", "_")
+        key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
+    if whole:
+        environ["CONTENT_LENGTH"] = str(len(body))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return environ
 
 
 def _answer(application: Application, environ: Environ) -> tuple[int, list[tuple[str, str]], bytes]:

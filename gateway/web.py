@@ -71,10 +71,9 @@ def read_body(environ: Environ, *, limit: int) -> bytes:
     """The request's body; raises MessageTooLarge past ``limit`` bytes, whatever Content-Length says."""
     announced = environ.get("CONTENT_LENGTH") or ""
     known = announced.isascii() and announced.isdigit() and len(announced) <= len(str(limit))
-    size = int(announced) if known else limit + 1
-    if size > limit and announced:
+    if announced and not (known and int(announced) <= limit):
         raise MessageTooLarge()
-    body = bytes(environ["wsgi.input"].read(size))
+    body = bytes(environ["wsgi.input"].read(limit + 1))
     if len(body) > limit:
         raise MessageTooLarge()
     return body

@@ -10,20 +10,26 @@ from __future__ import annotations
 import signal
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import FrameType
+from uuid import UUID
 
 import structlog
 
 from gateway import metrics
-from gateway.composition import build_gateway, build_store, configuration_from_environment, end_dates
+from gateway.composition import (
+    build_gateway,
+    build_push,
+    build_store,
+    configuration_from_environment,
+    end_dates,
+)
 from gateway.core.errors import GatewayError, UnavailableError
 from gateway.core.model import utc_now, uuid7
 from gateway.logs import configure_logging
-from gateway.outbound.push import HttpPushSender
 from gateway.ports import PushSender, Wake, WorkStore
 from gateway.services import transactions
 from gateway.services.context import Gateway
@@ -34,7 +40,9 @@ log = structlog.get_logger("gateway")
 INTERVAL_SECONDS = {"metrics": 2.0, "nonces": 5.0}
 """Between two rounds of a job that found nothing to do, where it is not a quarter of a second."""
 LEASE_SECONDS = 5
-BATCH = 100
+BATCH = 10_000
+"""Ids of one round: those that are postponed are passed over."""
+LONGEST_PAUSE_SECONDS = 300
 WAKE_BATCH = 16
 SEAL_AFTER = timedelta(seconds=2)
 """The request that approved seals by itself: the worker takes what is older than this."""
@@ -50,6 +58,8 @@ class Worker:
     push: PushSender | None
     """None where no relay is configured: devices ask by themselves."""
     holder: str
+    postponed: dict[UUID, tuple[datetime, int]] = field(default_factory=dict)
+    """When what failed is due again, and the pause before it, in seconds."""
 
     def jobs(self) -> Mapping[str, Callable[[str, datetime], int]]:
         return {
@@ -77,16 +87,34 @@ class Worker:
 
     def expire(self, tenant: str, at: datetime) -> int:
         overdue = self.store.overdue(tenant, at=at, limit=BATCH)
-        return sum(transactions.expire(self.gateway, transaction, at=at) for transaction in overdue)
+        return sum(self._each("expiry", tenant, overdue, transactions.expire, at=at))
 
     def seal(self, tenant: str, at: datetime) -> int:
-        done = 0
-        for transaction in self.store.unsealed(tenant, before=at - SEAL_AFTER, limit=BATCH):
+        unsealed = self.store.unsealed(tenant, before=at - SEAL_AFTER, limit=BATCH)
+        return sum(self._each("seals", tenant, unsealed, complete, at=at))
+
+    def _each(
+        self,
+        job: str,
+        tenant: str,
+        ids: Sequence[UUID],
+        step: Callable[..., bool],
+        *,
+        at: datetime,
+    ) -> Iterator[bool]:
+        """One after the other, each for itself: what fails waits longer and longer, and keeps nobody."""
+        for transaction_id in ids:
+            again, pause = self.postponed.get(transaction_id, (at, 0))
+            if at < again:
+                continue
             try:
-                done += complete(self.gateway, transaction, at=self.gateway.clock.now())
-            except UnavailableError as error:
-                log.warning("seal_postponed", transaction=str(transaction.id), code=error.code)
-        return done
+                transaction = self.gateway.store.transaction(tenant, transaction_id)
+                yield transaction is not None and step(self.gateway, transaction, at=at)
+                self.postponed.pop(transaction_id, None)
+            except Exception as error:
+                pause = min(max(1, 2 * pause), LONGEST_PAUSE_SECONDS)
+                self.postponed[transaction_id] = (at + timedelta(seconds=pause), pause)
+                _log_failure(job, error, transaction=str(transaction_id))
 
     def wake(self, tenant: str, at: datetime) -> int:
         wakes = self.store.take_wakes(tenant, at=at, lease_seconds=WAKE_LEASE_SECONDS, limit=WAKE_BATCH)
@@ -159,14 +187,13 @@ def main() -> int:
 def _from_environment() -> Worker:
     configuration, dsn = configuration_from_environment()
     store = build_store(configuration, dsn)
-    push = configuration.gateway.push
     gateway = build_gateway(configuration, store)
     for role, end in end_dates(gateway).items():
         metrics.CERTIFICATES.labels(role).set(end.timestamp())
     return Worker(
         gateway=gateway,
         store=store,
-        push=None if push is None else HttpPushSender(push.relay),
+        push=build_push(configuration),
         holder=f"{socket.gethostname()}-{uuid7(utc_now())}",
     )
 

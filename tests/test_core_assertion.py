@@ -11,7 +11,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sim import NOW, PROFILE, World
 
 from gateway.core import xades
-from gateway.core.assertion import FACTORS, PossessionNotProven, VerifiedAssertion, verify_assertion
+from gateway.core.assertion import (
+    FACTORS,
+    PossessionNotProven,
+    VerifiedAssertion,
+    verify_factors,
+    verify_possession,
+)
 from gateway.core.errors import AssertionRefused
 from gateway.core.keys import sign_p256, spki_of
 from gateway.core.model import (
@@ -72,13 +78,9 @@ def judge(
     at: Any = NOW,
     **profile: Any,
 ) -> VerifiedAssertion:
-    return verify_assertion(
-        assertion,
-        expected_content=content,
-        binding=binding,
-        profile=replace(PROFILE, **profile),
-        at=at,
-    )
+    rules = replace(PROFILE, **profile)
+    possession = verify_possession(assertion, expected_content=content, binding=binding, profile=rules, at=at)
+    return verify_factors(assertion, possession=possession, binding=binding, profile=rules)
 
 
 def test_an_approval_by_device_and_pin() -> None:

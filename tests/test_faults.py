@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 from xml.sax.saxutils import escape
@@ -23,8 +24,9 @@ from walk import PIN, URL, Walk, through
 from gateway.authenticator.authenticator import Authenticator
 from gateway.authenticator.errors import GatewayRefused
 from gateway.config import OPERATIONS, Web
-from gateway.core.errors import GatewayError, SealUnavailable, leaves
+from gateway.core.errors import GatewayError, PushUnavailable, SealUnavailable, leaves
 from gateway.core.transaction import State
+from gateway.outbound.push import HttpPushSender
 from gateway.server import Server
 from gateway.services import evidence
 from gateway.soap.application import soap_app
@@ -248,10 +250,18 @@ def stalled(bank: Bank) -> str:
     web = Web(workers=1, threads=140, max_request_bytes=65536, max_device_request_bytes=4096)
     exchange = Endless()
     server = Server(lambda environ, start: [], web=web, body_seconds=0.05)
-    asyncio.run(server.__rsgi__(None, exchange))  # type: ignore[arg-type]
+    scope = SimpleNamespace(method="POST", path="/soap/v1", query_string="", headers={})
+    asyncio.run(server.__rsgi__(scope, exchange))  # type: ignore[arg-type]
     [(status, _, body)] = exchange.answered
     assert status == 408
     return str(json.loads(body)["code"])
+
+
+def no_relay(bank: Bank) -> str:
+    """Nobody outside ever sees it: the worker sends again."""
+    with pytest.raises(PushUnavailable) as refused:
+        HttpPushSender("http://127.0.0.1:1/").send("token", wake_id=UUID(int=1))
+    return refused.value.code
 
 
 PROVOKED: Mapping[str, Callable[[Bank], str]] = {
@@ -292,6 +302,7 @@ PROVOKED: Mapping[str, Callable[[Bank], str]] = {
     "ASSERTION_REFUSED": wrong_pin,
     "STORE_UNAVAILABLE": no_database,
     "SEAL_UNAVAILABLE": no_seal,
+    "PUSH_UNAVAILABLE": no_relay,
     "OVERLOADED": no_connection,
     "INTERNAL": broken,
 }

@@ -63,7 +63,7 @@ def test_twenty_tries_at_once_count_as_three(world: World, database: Connections
     tries = [
         lambda d=d: world.store.reserve_try(world.rp, d.id, max_failures=3) for d in (device, other) * 10
     ]
-    assert at_once(*tries).count(True) == 3
+    assert sum(counted is not None for counted in at_once(*tries)) == 3
     own, of_subject = world.failures(database, device)
     assert (own + world.failures(database, other)[0], of_subject) == (3, 3)
 
@@ -253,7 +253,7 @@ def test_a_try_sees_the_one_before_it(world: World, database: Connections) -> No
         ) as somebody_waits:
             tried = threads.submit(world.store.reserve_try, world.rp, device.id, max_failures=3)
             somebody_waits()
-        assert tried.result() is False
+        assert tried.result() is None
     assert world.failures(database, device) == (0, 3)
 
 

@@ -312,9 +312,9 @@ def test_only_a_verified_pin_sets_the_failures_back(world: World, database: Conn
         world.store.reserve_try(world.rp, device.id, max_failures=5)
     refused = world.pending(subject, device)
     assert world.decide(refused, decision=Decision.REJECTED_NOT_ME, amr=("swk",))
-    assert world.failures(database, device) == (2, 2), "the one try that it reserved"
+    assert world.failures(database, device) == (3, 3), "saying no washes nothing away"
     assert not world.decide(refused, amr=("swk", "pin"))
-    assert world.failures(database, device) == (2, 2), "a decision that loses changes nothing"
+    assert world.failures(database, device) == (3, 3), "a decision that loses changes nothing"
     assert world.decide(world.pending(subject, device), amr=("swk", "pin"))
     assert world.failures(database, device) == (0, 0)
 
@@ -445,11 +445,11 @@ def test_overdue_and_unsealed(world: World) -> None:
     first = world.start(subject)
     second = world.pending(subject, device, at=NOW + SECOND)
     decided = world.approved(subject, device)
-    assert world.store.overdue(world.rp, at=first.expires_at, limit=9) == [first]
-    assert world.store.overdue(world.rp, at=second.expires_at, limit=9) == [first, second]
-    assert world.store.overdue(world.rp, at=second.expires_at, limit=1) == [first]
+    assert world.store.overdue(world.rp, at=first.expires_at, limit=9) == [first.id]
+    assert world.store.overdue(world.rp, at=second.expires_at, limit=9) == [first.id, second.id]
+    assert world.store.overdue(world.rp, at=second.expires_at, limit=1) == [first.id]
     assert world.store.unsealed(world.rp, before=NOW, limit=9) == []
-    assert world.store.unsealed(world.rp, before=NOW + SECOND, limit=9) == [decided]
+    assert world.store.unsealed(world.rp, before=NOW + SECOND, limit=9) == [decided.id]
     assert world.store.unsealed(world.rp, before=NOW + SECOND, limit=0) == []
 
 

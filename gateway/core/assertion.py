@@ -1,10 +1,10 @@
-"""``verify_assertion``: does a device's answer prove the decision that it states?
+"""Does a device's answer prove the decision that it states? First possession, then all factors.
 
 The law (RTS (EU) 2018/389 articles 4, 5 and 9): the gateway composes the statement itself from what it
 stored, so the answer is bound to that content, subject, relying party, device and decision or it fails.
-Every element that the profile requires is checked whatever the others gave, and the answer is one
-refusal that does not tell which; only ``possession`` tells the services, and nobody else, whether a
-try may count. Counting and state are left to the services.
+Outside it is one refusal that does not tell which element failed; PossessionNotProven tells the services,
+and nobody else, that no PIN was tried. What could not become evidence is refused here: a certificate
+that is not valid, or not for this key. Counting and state are left to the services.
 """
 
 from __future__ import annotations
@@ -39,56 +39,75 @@ class PossessionNotProven(AssertionRefused):
 
 
 @dataclass(frozen=True, slots=True)
+class VerifiedPossession:
+    decision: Decision
+    info: bytes
+    """The SignedInfo that the signing key signed, and that the PIN's key has to sign too."""
+    factor: VerifiedFactor
+
+
+@dataclass(frozen=True, slots=True)
 class VerifiedAssertion:
     decision: Decision
-    signing_time: datetime
-    signature: bytes
     factors: tuple[VerifiedFactor, ...]
 
 
-def verify_assertion(
+def verify_possession(
     assertion: RawAssertion,
     *,
     expected_content: Content,
     binding: DeviceBinding,
     profile: SignatureProfile,
     at: datetime,
-) -> VerifiedAssertion:
-    """The verified decision; raises PossessionNotProven, or AssertionRefused for all else.
+) -> VerifiedPossession:
+    """The decision as the device's signing key signed it; raises PossessionNotProven.
 
-    A rejection needs possession alone: nobody must know a PIN to say no.
+    It tells nothing of the PIN, so it is asked before a try is counted. A rejection needs no more.
     """
     statement = compose(expected_content, binding_id=binding.id, decision=assertion.decision)
     info = xades.device_signed_info(
         statement, certificate=binding.certificate, signing_time=assertion.signing_time
     )
-    possession = _signed(binding.keys.signing, assertion.signature, info)
-    knowledge = assertion.pin_signature is not None and _signed(
-        binding.keys.pin, assertion.pin_signature, info
-    )
-    if not possession:
-        raise PossessionNotProven()
-    required = set(profile.factors) if assertion.decision is Decision.APPROVED else {Factor.DEVICE}
+    certificate = load_certificate(binding.certificate)
     hardware = binding.attestation.verdict == "hardware"
     skew = timedelta(seconds=profile.signing_time_skew_seconds)
-    in_time = (
-        expected_content.created_at - skew <= assertion.signing_time <= expected_content.expires_at + skew
-        and abs(assertion.signing_time - at) <= skew + timedelta(seconds=1)
+    signed_at = assertion.signing_time
+    holds = (
+        _signed(binding.keys.signing, assertion.signature, info),
+        spki_of_certificate(binding.certificate) == binding.keys.signing,
+        expected_content.created_at - skew <= signed_at <= expected_content.expires_at + skew,
+        abs(signed_at - at) <= skew + timedelta(seconds=1),
+        certificate.not_valid_before_utc <= signed_at <= certificate.not_valid_after_utc,
+        certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc,
+        hardware or not profile.hardware_key,
     )
-    certified = spki_of_certificate(binding.certificate) == binding.keys.signing
-    if (
-        (Factor.PIN in required and not knowledge)
-        or (Factor.BIOMETRIC in required and not hardware)
-        or (profile.hardware_key and not hardware)
-        or not in_time
-        or not certified
-    ):
-        raise AssertionRefused()
-    methods = ["hwk" if hardware else "swk"]
-    methods += [word for factor, word in _AMR.items() if factor in required]
-    return VerifiedAssertion(
-        assertion.decision, assertion.signing_time, assertion.signature, tuple(FACTORS[m] for m in methods)
-    )
+    if not all(holds):
+        raise PossessionNotProven()
+    return VerifiedPossession(assertion.decision, info, FACTORS["hwk" if hardware else "swk"])
+
+
+def verify_factors(
+    assertion: RawAssertion,
+    *,
+    possession: VerifiedPossession,
+    binding: DeviceBinding,
+    profile: SignatureProfile,
+) -> VerifiedAssertion:
+    """All factors that the profile requires of an approval; raises AssertionRefused, whichever is missing."""
+    factors = [possession.factor]
+    if possession.decision is Decision.APPROVED:
+        knowledge = assertion.pin_signature is not None and _signed(
+            binding.keys.pin, assertion.pin_signature, possession.info
+        )
+        proven = {
+            Factor.DEVICE: True,
+            Factor.PIN: knowledge,
+            Factor.BIOMETRIC: binding.attestation.verdict == "hardware",
+        }
+        if not all(proven[factor] for factor in profile.factors):
+            raise AssertionRefused()
+        factors += [FACTORS[word] for factor, word in _AMR.items() if factor in profile.factors]
+    return VerifiedAssertion(possession.decision, tuple(factors))
 
 
 def spki_of_certificate(certificate: bytes) -> bytes:

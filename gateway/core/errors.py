@@ -253,6 +253,12 @@ class SealUnavailable(UnavailableError):
     remedy = "Nothing is lost: the gateway finishes by itself; ask again later."
 
 
+class PushUnavailable(UnavailableError):
+    code = "PUSH_UNAVAILABLE"
+    sentence = "The push service did not take the wake-up."
+    remedy = "Nothing is lost: it is sent again, and devices also ask by themselves."
+
+
 class Overloaded(UnavailableError):
     code = "OVERLOADED"
     sentence = "The gateway has too much to do."

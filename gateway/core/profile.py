@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sized
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -57,8 +58,12 @@ class SignatureProfile:
     @property
     def acr(self) -> str:
         """The authentication context class that an approval under this profile reaches."""
-        level = "sca" if len(self.factors) > 1 else "single"
-        return f"urn:mobileid-gateway:acr:{level}"
+        return acr_of(self.factors)
+
+
+def acr_of(factors: Sized) -> str:
+    """The authentication context class of so many verified factors."""
+    return f"urn:mobileid-gateway:acr:{'sca' if len(factors) > 1 else 'single'}"
 
 
 def parse_profile(document: bytes) -> SignatureProfile:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from gateway.core.errors import TransactionExpired, TransactionNotPending
-from gateway.core.model import Decision, Kind
+from gateway.core.model import Decision, IdentityAttribute, Kind
 from gateway.core.statement import Content
 
 
@@ -84,6 +84,10 @@ class Transaction:
     evidence_id: UUID | None = None
     acr: str | None = None
     amr: tuple[str, ...] = ()
+    external_ref: str = ""
+    """How the relying party named the subject at the start."""
+    attributes: tuple[IdentityAttribute, ...] = ()
+    """As registered at the start: what evidence says of the subject, whatever was registered since."""
     failed_attempts: int = 0
     """Tries that failed on the binding right before the decision."""
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from gateway.core.certpath import Role
+from gateway.core.certpath import Role, issuer_key_id, load_certificate
 from gateway.core.errors import SealUnavailable
 from gateway.core.model import whole_seconds
 from gateway.core.verifier import CLOCK_SKEW
@@ -45,6 +45,10 @@ class FileDeviceCA(FileKey):
     def _id(self) -> bytes:
         """Its key identifier, as in the certificates that it issues."""
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()).key_identifier or b""
+
+    def issued(self, certificate: bytes) -> bool:
+        """Whether this very CA issued a DER certificate."""
+        return issuer_key_id(load_certificate(certificate)) == self._id
 
     def issue(self, key: EllipticCurvePublicKey, *, binding_id: UUID, at: datetime) -> bytes:
         """A DER certificate for a device's signing key; its subject is the binding's id."""
@@ -74,8 +78,9 @@ class FileDeviceCA(FileKey):
         """The DER CRL in force: the stored one while it is fresh and complete, else the next one."""
         for _ in range(5):
             latest = self._store.latest_crl(self._id)
-            revoked = [(serial, when) for serial, when in self._store.revoked(self._id) if when <= at]
-            if latest is not None and latest.this_update - CLOCK_SKEW <= at < latest.this_update + CRL_REFRESH:
+            revoked = self._store.revoked(self._id)
+            fresh = latest is not None and at < latest.this_update + CRL_REFRESH
+            if latest is not None and fresh and latest.this_update <= at + CLOCK_SKEW:
                 listed = x509.load_der_x509_crl(latest.der)
                 if len(listed) == len(revoked):
                     return latest.der
@@ -97,7 +102,9 @@ class FileDeviceCA(FileKey):
             )
         )
         for serial, when in revoked:
-            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(when).build()
+            # A CRL has whole seconds: rounded up, or what was signed just before would seem revoked.
+            date = whole_seconds(when + timedelta(seconds=1, microseconds=-1))
+            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(date).build()
             builder = builder.add_revoked_certificate(entry)
         der = builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.DER)
         return Crl(self._id, number, der, this_update, this_update + CRL_LIFETIME)

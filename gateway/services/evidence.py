@@ -20,7 +20,7 @@ from gateway.core.certpath import load_certificate
 from gateway.core.conclusion import Conclusion, Indication
 from gateway.core.errors import EvidenceNotReady, MisuseError, NotFound, SealUnavailable
 from gateway.core.evidence import Evidence, attach_seal, compose_unsealed
-from gateway.core.model import Caller, DeviceBinding, RawAssertion, Subject, uuid7, whole_seconds
+from gateway.core.model import Caller, DeviceBinding, RawAssertion, uuid7, whole_seconds
 from gateway.core.profile import parse_profile, profile_digest
 from gateway.core.statement import compose as compose_statement
 from gateway.core.transaction import Event, State, Transaction
@@ -28,6 +28,9 @@ from gateway.core.verifier import verify_evidence as judge
 from gateway.core.xmldsig import UnverifiedSignature
 from gateway.ports import SealKey, StoredEvidence
 from gateway.services.context import SOFTWARE, Gateway
+
+DEVICE_STEP = 7
+"""The verifier's first step that judges what the device signed."""
 
 log = structlog.get_logger("gateway")
 
@@ -59,12 +62,11 @@ def complete(gw: Gateway, transaction: Transaction, *, at: datetime) -> bool:
     if transaction.binding_id is None:
         raise MisuseError("approved without a binding")
     tenant = transaction.relying_party
-    subject = gw.store.subject(tenant, transaction.subject_id)
     binding = gw.store.binding(tenant, transaction.binding_id)
     assertion = gw.store.assertion(tenant, transaction.id)
-    if subject is None or binding is None or assertion is None:
+    if binding is None or assertion is None:
         return gw.store.finish(transaction, event=Event.FAIL, reason="erased", at=at)
-    evidence = compose(gw, transaction, subject=subject, binding=binding, assertion=assertion, at=at)
+    evidence = compose(gw, transaction, binding=binding, assertion=assertion, at=at)
     document = seal(compose_unsealed(evidence), key=gw.seal_key, at=at)
     conclusion = judge(document, trust=gw.trust, at=at)
     if conclusion.indication is not Indication.TOTAL_PASSED:
@@ -75,7 +77,8 @@ def complete(gw: Gateway, transaction: Transaction, *, at: datetime) -> bool:
             sub_indication=conclusion.sub_indication,
             says=conclusion.explanation,
         )
-        if conclusion.indication is Indication.TOTAL_FAILED:
+        # What the device signed cannot be mended later; our own seal's trouble can.
+        if conclusion.indication is Indication.TOTAL_FAILED and conclusion.checks[-1].step >= DEVICE_STEP:
             return gw.store.finish(transaction, event=Event.FAIL, reason="not-verified", at=at)
         raise SealUnavailable()
     stored = StoredEvidence(tenant, evidence.id, transaction.id, "B-B", document, whole_seconds(at))
@@ -86,7 +89,6 @@ def compose(
     gw: Gateway,
     transaction: Transaction,
     *,
-    subject: Subject,
     binding: DeviceBinding,
     assertion: RawAssertion,
     at: datetime,
@@ -120,9 +122,9 @@ def compose(
         device_crl=gw.device_ca.crl(at=at),
         transaction_id=transaction.id,
         relying_party_id=transaction.relying_party,
-        external_ref=subject.external_ref,
-        pseudonym=subject.pseudonym,
-        attributes=tuple(a for a in subject.attributes if a.name in profile.released_attributes),
+        external_ref=transaction.external_ref,
+        pseudonym=content.subject,
+        attributes=transaction.attributes,
         device_binding_id=binding.id,
         platform=binding.platform,
         bound_at=binding.bound_at,

@@ -1,8 +1,8 @@
 """Transactions: start, wait, claim, decide, cancel, expire.
 
 The law: nothing is answered that is not committed. A start is idempotent by the caller's request id.
-Of two that race for one transaction one wins, in the database. A try is reserved before an assertion
-is judged; it is given back where possession was not proven, so that nobody can lock somebody else
+Of two that race for one transaction one wins, in the database. A try is reserved before a PIN is
+judged, and only under a proven possession, so that nobody can lock somebody else
 out (RTS (EU) 2018/389 articles 4(1) and 4(3)(b)). An approval is committed before anything is sealed.
 """
 
@@ -18,7 +18,8 @@ from uuid import UUID
 import structlog
 
 from gateway.core import statement
-from gateway.core.assertion import PossessionNotProven, verify_assertion
+from gateway.core.assertion import PossessionNotProven, verify_factors, verify_possession
+from gateway.core.certpath import load_certificate
 from gateway.core.errors import (
     AssertionRefused,
     Conflict,
@@ -31,20 +32,20 @@ from gateway.core.errors import (
     TransactionClaimed,
     TransactionExpired,
     TransactionNotPending,
-    UnavailableError,
 )
 from gateway.core.model import (
     BindingState,
     Caller,
     Decision,
     DeviceBinding,
+    Factor,
     Kind,
     RawAssertion,
     Subject,
     uuid7,
     whole_seconds,
 )
-from gateway.core.profile import LIFETIME_FLOOR_SECONDS, SignatureProfile, parse_profile
+from gateway.core.profile import LIFETIME_FLOOR_SECONDS, SignatureProfile, acr_of, parse_profile
 from gateway.core.statement import Content, ShownText
 from gateway.core.text import UNICODE_VERSION, displayable
 from gateway.core.transaction import FINAL, Event, State, Transaction, advance
@@ -103,7 +104,7 @@ def start_consent_signature(
     if subject is None:
         raise NotFound(field="externalRef")
     try:
-        _require_device(gw, subject)
+        _require_device(gw, subject, at=at)
     except GatewayError:
         earlier = gw.store.started(caller.relying_party, request_id)
         if earlier is None:
@@ -133,6 +134,8 @@ def start_consent_signature(
         content=content,
         created_at=content.created_at,
         expires_at=content.expires_at,
+        external_ref=subject.external_ref,
+        attributes=tuple(a for a in subject.attributes if a.name in chosen.released_attributes),
     )
     return _same(
         gw.store.start_transaction(transaction, request_id=request_id, request_digest=digest), digest
@@ -214,39 +217,55 @@ def decide(
     event = Event.APPROVE if approved else Event.REJECT
     advance(transaction, event, at=at)
     profile = parse_profile(transaction.profile_document)
-    limit = profile.max_failures
-    if not gw.store.reserve_try(device.relying_party, device.id, max_failures=limit):
-        raise DeviceLocked()
     try:
-        verified = verify_assertion(
+        possession = verify_possession(
             assertion, expected_content=transaction.content, binding=device, profile=profile, at=at
         )
     except PossessionNotProven:
-        gw.store.release_try(device.relying_party, device.id)
+        # As many messages as a wrong PIN costs: time does not tell which element failed (article 4(3)(a)).
+        gw.store.binding(device.relying_party, device.id)
+        gw.store.binding(device.relying_party, device.id)
         raise AssertionRefused() from None
+    tried = approved and Factor.PIN in profile.factors
+    failures = _reserve(gw, device, profile, at=at) if tried else device.failures
+    try:
+        verified = verify_factors(assertion, possession=possession, binding=device, profile=profile)
     except AssertionRefused:
-        gw.store.lock_if_spent(device.relying_party, device.id, max_failures=limit, at=at)
+        if tried:
+            gw.store.lock_if_spent(device.relying_party, device.id, max_failures=profile.max_failures, at=at)
         raise
     if not gw.store.decide(
         transaction,
         event=event,
         assertion=assertion,
-        acr=profile.acr,
+        acr=acr_of(verified.factors),
         amr=tuple(factor.method for factor in verified.factors),
-        failed_attempts=device.failures,
+        failed_attempts=failures,
         at=at,
     ):
-        gw.store.release_try(device.relying_party, device.id)
+        if tried:
+            gw.store.release_try(device.relying_party, device.id)
         _load(gw, device.relying_party, transaction_id, at=at)
         raise TransactionNotPending()
     decided = _load(gw, device.relying_party, transaction_id, at=at)
     if approved:
         try:
             complete(gw, decided, at=gw.clock.now())
-        except UnavailableError as error:
-            log.warning("seal_postponed", transaction=str(transaction_id), code=error.code)
+        except Exception as error:  # the approval stands, whatever goes wrong now: the worker tries again
+            log.warning("seal_postponed", transaction=str(transaction_id), type=type(error).__name__)
         decided = _load(gw, device.relying_party, transaction_id, at=at)
     return decided
+
+
+def _reserve(gw: Gateway, device: DeviceBinding, profile: SignatureProfile, *, at: datetime) -> int:
+    """Counts a try before the PIN is judged; how many had failed right before it."""
+    limit = profile.max_failures
+    counted = gw.store.reserve_try(device.relying_party, device.id, max_failures=limit)
+    if counted is None:
+        # Spent, be it by tries that ended in a crash: then it is locked, and the bank can see it.
+        gw.store.lock_if_spent(device.relying_party, device.id, max_failures=limit, at=at)
+        raise DeviceLocked()
+    return counted - 1
 
 
 def expire(gw: Gateway, transaction: Transaction, *, at: datetime) -> bool:
@@ -268,7 +287,7 @@ def _load(gw: Gateway, relying_party: str, transaction_id: UUID, *, at: datetime
 
 
 def _for_device(gw: Gateway, device: DeviceBinding, transaction_id: UUID, *, at: datetime) -> Transaction:
-    if device.state is not BindingState.ACTIVE:
+    if not _usable(gw, device, at=at):
         raise DeviceLocked()
     transaction = _load(gw, device.relying_party, transaction_id, at=at)
     if transaction.subject_id != device.subject_id:
@@ -276,10 +295,20 @@ def _for_device(gw: Gateway, device: DeviceBinding, transaction_id: UUID, *, at:
     return transaction
 
 
-def _require_device(gw: Gateway, subject: Subject) -> None:
-    states = [b.state for b in gw.store.bindings_of(subject.relying_party, subject.id)]
-    if BindingState.ACTIVE not in states:
-        raise DeviceLocked() if BindingState.LOCKED in states else NoActiveDevice()
+def _require_device(gw: Gateway, subject: Subject, *, at: datetime) -> None:
+    bindings = gw.store.bindings_of(subject.relying_party, subject.id)
+    if not any(_usable(gw, binding, at=at) for binding in bindings):
+        locked = any(binding.state is BindingState.LOCKED for binding in bindings)
+        raise DeviceLocked() if locked else NoActiveDevice()
+
+
+def _usable(gw: Gateway, binding: DeviceBinding, *, at: datetime) -> bool:
+    """ACTIVE, and evidence of its signature could be made: its certificate is in force and of our CA."""
+    if binding.state is not BindingState.ACTIVE:
+        return False
+    certificate = load_certificate(binding.certificate)
+    in_force = certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc
+    return in_force and gw.device_ca.issued(binding.certificate)
 
 
 def _lifetime(profile: SignatureProfile, asked: int | None) -> int:

@@ -13,9 +13,12 @@ import time
 from collections import Counter, defaultdict
 from uuid import UUID
 
-from gateway.core.errors import GatewayError
+import structlog
+
 from gateway.core.transaction import State
 from gateway.ports import Store
+
+log = structlog.get_logger("gateway")
 
 MAX_WAITING = 128
 MAX_WAITING_PER_CALLER = 32
@@ -72,8 +75,9 @@ class Waits:
             for tenant, waiters in asked.items():
                 try:
                     states = self._store.transaction_states(tenant, [w.transaction_id for w in waiters])
-                except GatewayError:
-                    continue  # the store is away: those who wait learn it when they read
+                except Exception as error:  # those who wait learn it when they read
+                    log.warning("wait_failed", type=type(error).__name__)
+                    continue
                 for waiter in waiters:
                     if states.get(waiter.transaction_id) is not waiter.state:
                         waiter.changed.set()

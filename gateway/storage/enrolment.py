@@ -273,7 +273,7 @@ class EnrolmentQueries(Queries):
         )
         return bool(first)
 
-    def reserve_try(self, relying_party: str, binding_id: UUID, *, max_failures: int) -> bool:
+    def reserve_try(self, relying_party: str, binding_id: UUID, *, max_failures: int) -> int | None:
         counted = self._pool.run(
             relying_party,
             _LOCK_SUBJECT_OF_BINDING
@@ -282,13 +282,13 @@ class EnrolmentQueries(Queries):
                 WHERE b.relying_party = %(rp)s AND b.id = %(binding)s AND b.state = 'ACTIVE'
                     AND b.failures < %(max)s AND s.relying_party = b.relying_party AND s.id = b.subject_id
                     AND s.failures < %(max)s
-                RETURNING b.relying_party, b.subject_id
+                RETURNING b.relying_party, b.subject_id, b.failures
             )
             UPDATE subject s SET failures = s.failures + 1 FROM b
-            WHERE s.relying_party = b.relying_party AND s.id = b.subject_id RETURNING 1""",
+            WHERE s.relying_party = b.relying_party AND s.id = b.subject_id RETURNING b.failures""",
             {"binding": binding_id, "max": max_failures},
         )
-        return bool(counted)
+        return int(counted[0][0]) if counted else None
 
     def release_try(self, relying_party: str, binding_id: UUID) -> None:
         self._pool.run(

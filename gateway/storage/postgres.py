@@ -54,11 +54,11 @@ WITH moved AS (
             WHERE b.relying_party = %(rp)s AND b.id = %(binding)s AND b.state = 'ACTIVE')
     RETURNING relying_party, id, subject_id, binding_id, state
 ), b AS (
-    UPDATE binding SET failures = CASE WHEN %(pin)s THEN 0 ELSE GREATEST(failures - 1, 0) END FROM moved m
-    WHERE binding.relying_party = m.relying_party AND binding.id = m.binding_id
+    UPDATE binding SET failures = 0 FROM moved m
+    WHERE %(pin)s AND binding.relying_party = m.relying_party AND binding.id = m.binding_id
 ), s AS (
-    UPDATE subject SET failures = CASE WHEN %(pin)s THEN 0 ELSE GREATEST(failures - 1, 0) END FROM moved m
-    WHERE subject.relying_party = m.relying_party AND subject.id = m.subject_id
+    UPDATE subject SET failures = 0 FROM moved m
+    WHERE %(pin)s AND subject.relying_party = m.relying_party AND subject.id = m.subject_id
 )"""
 
 
@@ -136,7 +136,8 @@ class PostgresStore(EnrolmentQueries, WorkQueries):
             """t.subject_id = (SELECT b.subject_id FROM binding b
                 WHERE b.relying_party = %(rp)s AND b.id = %(binding)s AND b.state = 'ACTIVE')
             AND t.state IN ('REQUESTED', 'PENDING') AND t.expires_at > %(at)s
-            AND (t.binding_id IS NULL OR t.binding_id = %(binding)s) ORDER BY t.created_at, t.id""",
+            AND (t.binding_id IS NULL OR t.binding_id = %(binding)s) ORDER BY t.created_at, t.id
+            LIMIT 50""",
             {"binding": binding_id, "at": at},
         )
 

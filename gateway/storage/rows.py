@@ -142,7 +142,9 @@ def read_push_target(key: SubjectKey, *, binding_id: UUID, sealed: bytes) -> str
 
 
 def seal_content(key: SubjectKey, *, transaction: Transaction) -> bytes:
-    fields = to_json(to_fields(transaction.content))
+    attributes = [[attribute.name, attribute.value] for attribute in transaction.attributes]
+    subject = {"externalRef": transaction.external_ref, "attributes": attributes}
+    fields = to_json({"content": to_fields(transaction.content), "subject": subject})
     return key.seal(fields, table="transaction", column="content", row=str(transaction.id))
 
 
@@ -158,7 +160,7 @@ def read_transaction(key: SubjectKey, *, subject_id: UUID, row: Row) -> Transact
         state=State(state),
         profile_id=profile_id,
         profile_document=profile_document,
-        content=from_fields(fields),
+        content=from_fields(fields["content"]),
         created_at=created_at,
         expires_at=expires_at,
         binding_id=binding_id,
@@ -168,6 +170,8 @@ def read_transaction(key: SubjectKey, *, subject_id: UUID, row: Row) -> Transact
         evidence_id=evidence_id,
         acr=acr,
         amr=tuple(amr),
+        external_ref=fields["subject"]["externalRef"],
+        attributes=tuple(IdentityAttribute(*pair) for pair in fields["subject"]["attributes"]),
         failed_attempts=failed_attempts,
     )
 

@@ -1,3 +1,4 @@
+# ruff: noqa: S608
 """The queries of the worker and of the device CA: leases, what is due, the outbox, the revocation list.
 
 The law: each method is one message. A lease, and an entry of the outbox, is given to one holder until a time;
@@ -11,10 +12,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from gateway.core.transaction import Event, State, Transaction, next_state
+from gateway.core.transaction import Event, State, next_state
 from gateway.ports import Crl, Wake
 from gateway.storage import rows
 from gateway.storage.queries import Queries
+
+_HAS_KEY = (
+    "EXISTS (SELECT 1 FROM subject_key k"
+    " WHERE k.relying_party = transaction.relying_party AND k.subject_id = transaction.subject_id)"
+)
+"""What an erased subject left is nobody's work."""
 
 
 class WorkQueries(Queries):
@@ -34,20 +41,26 @@ class WorkQueries(Queries):
 
     # what is due
 
-    def overdue(self, relying_party: str, *, at: datetime, limit: int) -> Sequence[Transaction]:
-        return self._transactions(
+    def overdue(self, relying_party: str, *, at: datetime, limit: int) -> Sequence[UUID]:
+        found = self._pool.run(
             relying_party,
-            "t.state IN ('REQUESTED', 'PENDING') AND t.expires_at <= %(at)s"
-            " ORDER BY t.expires_at LIMIT %(limit)s",
+            "SELECT id FROM transaction WHERE relying_party = %(rp)s"
+            " AND state IN ('REQUESTED', 'PENDING') AND expires_at <= %(at)s"
+            f" AND {_HAS_KEY}"
+            " ORDER BY expires_at LIMIT %(limit)s",
             {"at": at, "limit": limit},
         )
+        return [id_ for (id_,) in found]
 
-    def unsealed(self, relying_party: str, *, before: datetime, limit: int) -> Sequence[Transaction]:
-        return self._transactions(
+    def unsealed(self, relying_party: str, *, before: datetime, limit: int) -> Sequence[UUID]:
+        found = self._pool.run(
             relying_party,
-            "t.state = 'APPROVED' AND t.decided_at < %(before)s ORDER BY t.decided_at LIMIT %(limit)s",
+            "SELECT id FROM transaction WHERE relying_party = %(rp)s"
+            " AND state = 'APPROVED' AND decided_at < %(before)s"
+            f" AND {_HAS_KEY} ORDER BY decided_at LIMIT %(limit)s",
             {"before": before, "limit": limit},
         )
+        return [id_ for (id_,) in found]
 
     def backlog(self, relying_party: str) -> Mapping[str, int]:
         counted = self._pool.run(
