@@ -26,14 +26,14 @@ from gateway import __version__, metrics
 from gateway.authenticator.cli import add_commands as add_authenticator_commands
 from gateway.authenticator.errors import AuthenticatorError
 from gateway.composition import (
+    CONFIGURATION_VARIABLE,
     DSN_VARIABLE,
-    FOLDER_VARIABLE,
     build_gateway,
     build_push,
     build_store,
     end_dates,
 )
-from gateway.config import OPERATIONS, Configuration, ConfigurationError, load
+from gateway.config import OPERATIONS, Configuration, ConfigurationError, dump, load
 from gateway.core.certpath import Role, check_path, load_certificate, parse_trust
 from gateway.core.commands import xmlsec1_commands
 from gateway.core.conclusion import Conclusion, Finding, Indication
@@ -223,13 +223,25 @@ def serve(folder: Path, *, announce: str = "") -> int:
         if database is not None:
             database.stop()
         raise
-    with tempfile.TemporaryDirectory(prefix="mobileid-gateway-metrics-") as measured:
+    with tempfile.TemporaryDirectory(prefix="mobileid-gateway-") as private:
+        measured = Path(private) / "metrics"
+        measured.mkdir()
         environment = {
-            FOLDER_VARIABLE: str(folder.resolve()),
+            CONFIGURATION_VARIABLE: str(Path(private) / "configuration.json"),
             DSN_VARIABLE: app_dsn,
-            metrics.FOLDER_VARIABLE: measured,
+            metrics.FOLDER_VARIABLE: str(measured),
         }
+        _publish(configuration, environment)
         return _run(folder, configuration, environment, database=database, announce=announce)
+
+
+def _publish(configuration: Configuration, environment: dict[str, str]) -> None:
+    """What the processes read when they start: the last configuration that was checked, whole."""
+    file = Path(environment[CONFIGURATION_VARIABLE])
+    new = file.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    write_secret(new, dump(configuration).encode())
+    new.replace(file)
 
 
 def _run(
@@ -247,7 +259,7 @@ def _run(
         ],
         ready=lambda: _answers(configuration),
         on_ready=lambda: print(announce, flush=True) if announce else None,
-        on_reload=lambda: _reload(folder, environment[DSN_VARIABLE]),
+        on_reload=lambda: _reload(folder, environment),
         database=database,
         log=log,
     )
@@ -258,9 +270,11 @@ def _answers(configuration: Configuration) -> bool:
     return answer is not None and answer[0] == 200
 
 
-def _reload(folder: Path, dsn: str) -> None:
-    """Raises where the configuration is broken: then nothing is reloaded."""
-    _build(load(folder), dsn)
+def _reload(folder: Path, environment: dict[str, str]) -> None:
+    """Raises where the configuration is broken: then nothing is reloaded, not even by a process that dies."""
+    configuration = load(folder)
+    _build(configuration, environment[DSN_VARIABLE])
+    _publish(configuration, environment)
 
 
 def _build(configuration: Configuration, dsn: str) -> Gateway:

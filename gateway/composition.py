@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from gateway.config import SANDBOX, Configuration, ConfigurationError, load
+from gateway.config import SANDBOX, Configuration, ConfigurationError, restore
 from gateway.core.certpath import load_certificate, parse_trust
 from gateway.core.errors import GatewayError
 from gateway.core.model import RelyingParty, utc_now
@@ -28,7 +28,8 @@ from gateway.storage.envelope import KeyRing
 from gateway.storage.pool import Pool
 from gateway.storage.postgres import PostgresStore
 
-FOLDER_VARIABLE = "MOBILEID_GATEWAY_CONF"
+CONFIGURATION_VARIABLE = "MOBILEID_GATEWAY_CONFIGURATION"
+"""Names the file that ``serve`` wrote the checked configuration to."""
 DSN_VARIABLE = "MOBILEID_GATEWAY_DSN"
 """Set by ``serve`` where the database is embedded: its address is known only when it runs."""
 
@@ -138,8 +139,8 @@ def end_dates(gateway: Gateway) -> dict[str, datetime]:
 
 
 def configuration_from_environment() -> tuple[Configuration, str]:
-    """The configuration and the DSN that the environment of a worker process names."""
-    configuration = load(Path(os.environ[FOLDER_VARIABLE]))
+    """The checked configuration and the DSN that the environment of a supervised process names."""
+    configuration = restore(Path(os.environ[CONFIGURATION_VARIABLE]).read_text())
     dsn = configuration.gateway.database.dsn or os.environ[DSN_VARIABLE]
     return configuration, dsn
 

@@ -7,6 +7,7 @@ folder; relative paths are relative to that folder. Building the parts from it i
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from gateway.core.activation import BASE_URL
 from gateway.core.model import Factor, Kind
-from gateway.core.profile import MAX_FAILURES_CEILING, SignatureProfile
+from gateway.core.profile import MAX_FAILURES_CEILING, SignatureProfile, parse_profile
 
 OPERATIONS = frozenset(
     {
@@ -200,6 +201,32 @@ class Configuration:
     def path(self, configured: Path) -> Path:
         """A configured path, relative ones taken from the configuration's folder."""
         return configured if configured.is_absolute() else (self.folder / configured).resolve()
+
+
+def dump(configuration: Configuration) -> str:
+    """The checked configuration as one text, for the processes that a supervisor starts: what an admin
+    edits meanwhile is not seen before it is checked. It holds a DSN, so it is a secret."""
+    return json.dumps(
+        {
+            "folder": str(configuration.folder.resolve()),
+            "gateway": configuration.gateway.model_dump(mode="json"),
+            "callers": [caller.model_dump(mode="json") for caller in configuration.callers.values()],
+            "profiles": [profile.document().decode() for profile in configuration.profiles.values()],
+        }
+    )
+
+
+def restore(text: str) -> Configuration:
+    """The inverse of dump."""
+    value = json.loads(text)
+    callers = [CallerTable.model_validate(caller) for caller in value["callers"]]
+    profiles = [parse_profile(document.encode()) for document in value["profiles"]]
+    return Configuration(
+        folder=Path(value["folder"]),
+        gateway=GatewayTable.model_validate(value["gateway"]),
+        callers={caller.id: caller for caller in callers},
+        profiles={profile.id: profile for profile in profiles},
+    )
 
 
 _Model = TypeVar("_Model", bound=BaseModel)

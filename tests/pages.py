@@ -21,10 +21,10 @@ def faults() -> str:
     lines = [
         "# Faults",
         "",
-        "Every fault carries a stable `code`, a `group` that says who must act, a sentence, a `correlationId`",
-        "of 32 hexadecimal digits that stands in the gateway's log too, `retryable`, and where it helps the",
-        "`field`. Over SOAP it is the detail element `GatewayFault`, over HTTP a problem document (RFC 9457).",
-        "Codes may be added; decide what to do about an unknown one by its group.",
+        "Every fault carries a stable `code`, a `group` that says who must act, a sentence, a",
+        "`correlationId` of 32 hexadecimal digits that stands in the gateway's log too, `retryable`, and",
+        "where it helps the `field`. Over SOAP it is the detail element `GatewayFault`, over HTTP a problem",
+        "document (RFC 9457). Codes may be added; decide what to do about an unknown one by its group.",
     ]
     for group, says in GROUPS:
         lines += ["", f"## {group.group}: {says[0].lower()}{says[1:]}", ""]

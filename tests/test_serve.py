@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import random
 import re
 import secrets
@@ -27,7 +28,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from live import PIN, Fault, Live, eventually, live_gateway
+from live import PIN, Fault, Live, descendants, eventually, live_gateway
 from storage_fixture import as_superuser
 
 from gateway import cli
@@ -211,6 +212,13 @@ def test_a_reload_takes_the_new_configuration_and_refuses_a_broken_one(live: Liv
     broken.write_text("not toml")
     live.process.send_signal(signal.SIGHUP)
     eventually(lambda: "reload_refused" in live.log.read_text())
+    live.call("Heartbeat")
+    for pid in descendants(live.process.pid):
+        with suppress(OSError):
+            if b"gateway.server" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+    eventually(lambda: "process_died" in live.log.read_text())
+    eventually(live.ready)
     live.call("Heartbeat")
     broken.unlink()
     second.write_text(
