@@ -29,7 +29,8 @@ def test_help_is_what_the_program_prints(command: str, printed: str) -> None:
         text=True,
         check=True,
     )
-    assert result.stdout == printed
+    # Columns differ between Python versions; words do not.
+    assert result.stdout.split() == printed.split()
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:`|\$ )make ([a-z]+)", README))))
