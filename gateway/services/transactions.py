@@ -94,10 +94,10 @@ def start_consent_signature(
     if not _LOCALE.match(locale):
         raise InvalidValue("A language tag such as en, de-CH or zh-Hant-TW.", field="locale")
     if media_type not in MEDIA_TYPES:
-        raise InvalidValue("text/plain is accepted.", field="mediaType")
+        raise InvalidValue("text/plain is accepted.", field="preContext.mediaType")
     shown = ShownText(
-        title=displayable(title, field="title", max_length=MAX_TITLE_LENGTH, multiline=False),
-        text=displayable(text, field="content", max_length=chosen.max_text_length),
+        title=displayable(title, field="preContext.title", max_length=MAX_TITLE_LENGTH, multiline=False),
+        text=displayable(text, field="preContext.content", max_length=chosen.max_text_length),
         media_type=media_type,
     )
     subject = gw.store.subject_by_ref(caller.relying_party, external_ref)
