@@ -50,7 +50,7 @@ def transaction(state: State) -> Transaction:
     )
 
 
-@pytest.mark.parametrize(("state", "event"), product(State, Event))
+@pytest.mark.parametrize(("state", "event"), list(product(State, Event)))
 def test_every_pair(state: State, event: Event) -> None:
     expected = TABLE.get(state, {}).get(event)
     if expected is None:

@@ -1,10 +1,11 @@
-# ruff: noqa: S608
 """The queries of the worker and of the device CA: leases, what is due, the outbox, the revocation list.
 
 The law: each method is one message. A lease, and an entry of the outbox, is given to one holder until a time;
 times are the caller's. What another has locked is skipped, never waited for. When to ask is left to the
 worker.
 """
+
+# ruff: noqa: S608 - statements are put together of our own constants; every value is a parameter
 
 from __future__ import annotations
 
