@@ -40,6 +40,8 @@ class Contract:
     """The operation's name by the tag of its request element."""
     binary: frozenset[str]
     """Tags of the elements that are base64Binary."""
+    shown: frozenset[str]
+    """Tags of the elements that hold shown content; how long it may be is the signature profile's to say."""
     fields: frozenset[str]
     """Local names of all elements: a fault's field is made of these only."""
 
@@ -59,12 +61,16 @@ def contract() -> Contract:
         for simple in schema.iter(f"{_XS}simpleType")
         if simple.find(f"{_XS}restriction[@base='xs:base64Binary']") is not None
     }
+    shown = schema.find(f"{_XS}complexType[@name='ShownContent']//{_XS}element[@name='content']")
+    if shown is None:
+        raise ValueError(f"{SCHEMA} has no ShownContent/content")
     elements = [(str(element.get("name")), element.get("type")) for element in schema.iter(f"{_XS}element")]
     return Contract(
         wsdl=wsdl,
         schemas=schemas,
         operations={f"{{{TNS}}}{name}": name for name in names},
         binary=frozenset(f"{{{TNS}}}{name}" for name, kind in elements if kind in binary_types),
+        shown=frozenset({f"{{{TNS}}}{shown.get('name')}"}),
         fields=frozenset(name for name, _ in elements),
     )
 

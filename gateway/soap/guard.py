@@ -1,21 +1,21 @@
 """The gate: what a request must be before anything of it is believed or dispatched.
 
-The law: raw bytes first, then one hardened parse, then the shape of the envelope; whatever fails ends as
-a typed error that repeats nothing of the request. Clauses: RFC 9110 (methods, codings), RFC 7303 section
-3 (charset: BOM, header and declaration must agree here), SOAP 1.1 sections 4 and 6, SOAP 1.2 part 1
-sections 2.4 and 5, part 2 section 7, WS-I Basic Profile 1.1 (one child in Body, nothing after it). Who
-calls is left to ``security``, what the Body's child holds to ``validation``.
+The law: raw bytes first, then one bounded parse (``xmlparse``), then the shape of the envelope; whatever
+fails ends as a typed error that repeats nothing of the request. Clauses: RFC 9110 (methods, codings), RFC
+7303 section 3 (charset: BOM, header and declaration must agree here), SOAP 1.1 sections 4 and 6, SOAP 1.2
+part 1 sections 2.4 and 5, part 2 section 7, WS-I Basic Profile 1.1 (one child in Body, nothing after it).
+Attachments are left to ``mtom``, who calls to ``security``, what the Body's child holds to ``validation``.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from lxml import etree
 
+from gateway.core import xmlparse
 from gateway.core.errors import (
     ActionMismatch,
     MalformedMessage,
@@ -23,33 +23,16 @@ from gateway.core.errors import (
     UnsupportedMediaType,
     VersionMismatch,
 )
+from gateway.soap import media, mtom
 from gateway.soap.contract import contract
 from gateway.soap.envelope import TNS, SoapVersion
 from gateway.soap.faults import BlockNotUnderstood
+from gateway.soap.media import Media
 from gateway.web import Environ, read_body
 
-MAX_DEPTH: Final = 64
-MAX_ELEMENTS: Final = 10_000
-MAX_ATTRIBUTES: Final = 256
-"""Of one element."""
 MAX_TEXT: Final = 64 * 1024
-"""Characters of one text or attribute; base64Binary elements are bounded by the message alone."""
+"""Characters of one text; documents and shown content are bounded by the message alone."""
 
-MAX_CONTENT_TYPE: Final = 1024
-"""Characters of the header field."""
-
-_WORD: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
-_MEDIA_TYPE: Final = re.compile(
-    rf"({_WORD}/{_WORD})((?:[ \t]*;[ \t]*{_WORD}=(?:{_WORD}|\"[^\"\\]*\"))*)[ \t]*;?"
-)
-_PARAMETER: Final = re.compile(rf";[ \t]*({_WORD})=(?:({_WORD})|\"([^\"\\]*)\")")
-_PROLOG: Final = re.compile(
-    r"(?:<\?xml[ \t\r\n]+version[ \t\r\n]*=[ \t\r\n]*([\"'])1\.0\1"
-    r"(?:[ \t\r\n]+encoding[ \t\r\n]*=[ \t\r\n]*([\"'])(?P<encoding>[A-Za-z][A-Za-z0-9._-]*)\2)?"
-    r"(?:[ \t\r\n]+standalone[ \t\r\n]*=[ \t\r\n]*([\"'])(?:yes|no)\4)?[ \t\r\n]*\?>)?"
-    r"[ \t\r\n]*<[A-Za-z_\x80-\U0010ffff]"
-)
-"""The XML declaration, if any, and at once the root: no DOCTYPE, comment or instruction is even parsed."""
 _BOMS: Final = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16le", b"\xfe\xff": "utf-16be"}
 _LABELS: Final = {
     "utf-8": frozenset({"utf-8", "utf8"}),
@@ -70,6 +53,8 @@ class Posted:
     actions: tuple[str, ...]
     """Of SOAPAction (1.1) and of the action parameter (1.2), where they are not empty."""
     data: bytes
+    attachments: Mapping[str, bytes] | None
+    """By Content-ID; None where the message came without MTOM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,34 +74,46 @@ class Message:
 
 def version_of(environ: Environ) -> SoapVersion:
     """The version in which to answer, before anything is known for sure."""
-    announced = str(environ.get("CONTENT_TYPE") or "").strip().lower()
-    return SoapVersion.SOAP12 if announced.startswith(SoapVersion.SOAP12.media_type) else SoapVersion.SOAP11
+    announced = _field(environ, "CONTENT_TYPE")
+    try:
+        return _version(media.parse(announced))
+    except UnsupportedMediaType:
+        soap12 = announced.lower().startswith(SoapVersion.SOAP12.media_type)
+        return SoapVersion.SOAP12 if soap12 else SoapVersion.SOAP11
 
 
 def receive(environ: Environ, *, max_bytes: int) -> Posted:
-    """Content type, coding and size; raises UnsupportedMediaType or MessageTooLarge."""
-    media_type, parameters = _content_type(str(environ.get("CONTENT_TYPE") or ""))
-    version = next((version for version in SoapVersion if version.media_type == media_type), None)
-    if version is None or str(environ.get("HTTP_CONTENT_ENCODING") or "identity").lower() != "identity":
+    """Content type, coding, size and parts; raises a RequestError for what is not as it must be."""
+    posted = media.parse(_field(environ, "CONTENT_TYPE"))
+    version = _version(posted)
+    if _field(environ, "HTTP_CONTENT_ENCODING").lower() not in ("", "identity"):
         raise UnsupportedMediaType()
-    charset = parameters.get("charset", "").lower() or None
-    if charset is not None and not any(charset in labels for labels in _LABELS.values()):
-        raise UnsupportedMediaType()
-    action = str(environ.get("HTTP_SOAPACTION") or "").strip(" \t")
+    charset = _announced_charset(posted)
+    action = _field(environ, "HTTP_SOAPACTION")
     if action[:1] == '"' and action[-1:] == '"':
         action = action[1:-1]
-    return Posted(
-        version=version,
-        charset=charset,
-        actions=tuple(filter(None, (action, parameters.get("action")))),
-        data=read_body(environ, limit=max_bytes),
-    )
+    actions = [action, posted.parameters.get("action")]
+    data = read_body(environ, limit=max_bytes)
+    attachments: Mapping[str, bytes] | None = None
+    if posted.type == mtom.PACKAGE:
+        package = mtom.unpack(posted, data, max_bytes=max_bytes)
+        inner = [
+            media.parse(posted.parameters["start-info"]),
+            media.parse(package.media.parameters.get("type", "")),
+        ]
+        if any(each.type != version.media_type for each in inner):
+            raise UnsupportedMediaType()
+        actions += [each.parameters.get("action") for each in (package.media, *inner)]
+        charset, data, attachments = _announced_charset(package.media), package.root, package.attachments
+    return Posted(version, charset, tuple(filter(None, actions)), data, attachments)
 
 
 def parse(posted: Posted, *, understood: Set[str]) -> Message:
     """The envelope of a request; ``understood`` are the tags of header blocks that are processed here."""
-    envelope = _parse(posted.data, charset=_charset(posted))
-    _check_structure(envelope)
+    envelope = _parse(posted)
+    _check_texts(envelope)
+    if posted.attachments is not None:
+        mtom.place(envelope, posted.attachments)
     name = etree.QName(envelope)
     if name.localname != "Envelope":
         raise MalformedMessage()
@@ -147,71 +144,52 @@ def operation_of(message: Message) -> str:
     return operation
 
 
-def _content_type(value: str) -> tuple[str, dict[str, str]]:
-    match = _MEDIA_TYPE.fullmatch(value.strip(" \t")) if len(value) <= MAX_CONTENT_TYPE else None
-    if match is None:
+def _field(environ: Environ, name: str) -> str:
+    return str(environ.get(name) or "").strip(" \t")
+
+
+def _version(posted: Media) -> SoapVersion:
+    """By the media type, or of a package by its start-info; raises UnsupportedMediaType."""
+    announced = posted.type
+    if announced == mtom.PACKAGE:
+        announced = media.parse(posted.parameters.get("start-info", "")).type
+    for version in SoapVersion:
+        if version.media_type == announced:
+            return version
+    raise UnsupportedMediaType()
+
+
+def _announced_charset(posted: Media) -> str | None:
+    charset = posted.get("charset") or None
+    if charset is not None and not any(charset in labels for labels in _LABELS.values()):
         raise UnsupportedMediaType()
-    parameters: dict[str, str] = {}
-    for name, token, quoted in _PARAMETER.findall(match[2]):
-        if name.lower() in parameters:
-            raise UnsupportedMediaType()
-        parameters[name.lower()] = token or quoted
-    return match[1].lower(), parameters
-
-
-def _charset(posted: Posted) -> str:
-    """What BOM, content type and XML declaration agree on, and the bytes are of: UTF-8 without a BOM."""
-    data = posted.data
-    bom = next((bom for bom in _BOMS if data.startswith(bom)), b"")
-    charset = _BOMS.get(bom, "utf-8")
-    try:
-        text = data[len(bom) :].decode(charset)
-    except UnicodeDecodeError as error:
-        raise MalformedMessage() from error
-    prolog = _PROLOG.match(text)
-    if prolog is None:
-        raise MalformedMessage()
-    for label in (posted.charset, prolog["encoding"]):
-        if label is not None and label.lower() not in _LABELS[charset]:
-            raise UnsupportedMediaType()
     return charset
 
 
-def _parse(data: bytes, *, charset: str) -> etree._Element:
-    """The parser is told the charset: what it would guess by itself may be another."""
-    parser = etree.XMLParser(
-        encoding=charset,
-        resolve_entities=False,
-        load_dtd=False,
-        no_network=True,
-        huge_tree=False,
-        remove_blank_text=False,
-        collect_ids=False,
-    )
+def _parse(posted: Posted) -> etree._Element:
+    """BOM, content type and XML declaration must agree; the parser is given UTF-8 without a BOM."""
+    bom = next((bom for bom in _BOMS if posted.data.startswith(bom)), b"")
+    charset = _BOMS.get(bom, "utf-8")
+    data = posted.data[len(bom) :]
     try:
-        return etree.fromstring(data, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
+        text = data.decode(charset)
+        if charset != "utf-8":
+            data = text.encode()
+        del text
+        declared = xmlparse.declared_encoding(data)
+        if any(label is not None and label not in _LABELS[charset] for label in (posted.charset, declared)):
+            raise UnsupportedMediaType()
+        return xmlparse.parse(data)
+    except (UnicodeError, xmlparse.NotPlain) as error:
         raise MalformedMessage() from error
 
 
-def _check_structure(root: etree._Element) -> None:
-    """The limits, and that there is nothing but elements, attributes and text."""
-    info: Any = root.getroottree().docinfo
-    if info.doctype or root.getprevious() is not None or root.getnext() is not None:
-        raise MalformedMessage()
-    binary = contract().binary
-    elements = depth = 0
-    for event, node in etree.iterwalk(root, events=("start", "end", "comment", "pi")):
-        if event == "end":
-            depth -= 1
-            continue
-        depth += 1
-        elements += 1
-        if event != "start" or depth > MAX_DEPTH or elements > MAX_ELEMENTS:
+def _check_texts(root: etree._Element) -> None:
+    unbounded = contract().binary | contract().shown
+    for node in root.iter():
+        if node.tag not in unbounded and len(node.text or "") > MAX_TEXT:
             raise MalformedMessage()
-        if len(node.attrib) > MAX_ATTRIBUTES or any(len(value) > MAX_TEXT for value in node.attrib.values()):
-            raise MalformedMessage()
-        if (len(node.text or "") > MAX_TEXT and node.tag not in binary) or len(node.tail or "") > MAX_TEXT:
+        if len(node.tail or "") > MAX_TEXT:
             raise MalformedMessage()
 
 

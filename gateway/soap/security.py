@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +34,10 @@ _PASSWORD_TEXTS: Final = frozenset(
 """Profile 1.1 keeps the name of 1.0; the other one is in use all the same."""
 _SECURITY_PARTS: Final = frozenset({f"{_WSSE}UsernameToken", f"{_WSU}Timestamp"})
 _TOKEN_PARTS: Final = frozenset({f"{_WSSE}Username", f"{_WSSE}Password", f"{_WSSE}Nonce", f"{_WSU}Created"})
+_DATE_TIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
+"""xs:dateTime with its zone; Python reads more of ISO 8601 than that."""
 _NOBODY: Final = hashlib.sha256(b"").digest()
 """What an unknown caller's secret is compared with; an empty secret is refused before."""
 
@@ -103,11 +108,13 @@ def _credentials(message: Message, *, at: datetime) -> tuple[str, str]:
 
 
 def _check_expiry(text: str, *, at: datetime) -> None:
+    if _DATE_TIME.fullmatch(text.strip(" \t\r\n")) is None:
+        raise NotAuthenticated()
     try:
-        expires = datetime.fromisoformat(text.strip())
+        expires = datetime.fromisoformat(text.strip(" \t\r\n"))
     except ValueError as error:
         raise NotAuthenticated() from error
-    if expires.tzinfo is None or expires <= at:
+    if expires <= at:
         raise NotAuthenticated()
 
 
