@@ -1,8 +1,10 @@
 """The web server's side: requests are received whole and in time, then answered in a thread.
 
 The law: a stalled or endless body holds a coroutine, never a thread, and no longer than BODY_SECONDS; no
-more than its face takes, and one byte, is ever kept of it, and all that are held are bounded too. What
-a request means is left to the faces, which are plain WSGI callables.
+more than its face takes, and one byte, is ever kept of it, and all that are held are bounded too. A body
+shorter than its Content-Length is refused; of a chunked one nobody here learns whether its last chunk came,
+but the messages that the faces take end by themselves. What a request means is left to the faces, which are
+plain WSGI callables.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from granian.log import LogLevels
 
 from gateway.composition import configuration_from_environment
 from gateway.config import Web
-from gateway.core.errors import Overloaded, RequestTimeout
+from gateway.core.errors import MalformedMessage, Overloaded, RequestTimeout
 from gateway.logs import LIBRARIES, configure_logging
 from gateway.web import Environ, new_correlation_id, problem
 from gateway.wsgi import Application, build_application_from
@@ -66,8 +68,8 @@ class Server:
     async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
         try:
             async with asyncio.timeout(self._body_seconds):
-                body = await self._receive(exchange, most=self._most(scope.path))
-        except (TimeoutError, Overloaded) as error:
+                body = await self._receive(exchange, scope)
+        except (TimeoutError, MalformedMessage, Overloaded) as error:
             refusal = RequestTimeout() if isinstance(error, TimeoutError) else error
             late = problem(refusal, correlation_id=new_correlation_id())
             exchange.response_bytes(
@@ -76,7 +78,7 @@ class Server:
             return
         loop = asyncio.get_running_loop()
         try:
-            environ = _environ(scope, body, whole=len(body) < self._most(scope.path))
+            environ = _environ(scope, body)
             answer = await loop.run_in_executor(self._threads, _answer, self._application, environ)
         finally:
             self._held -= len(body)
@@ -87,7 +89,11 @@ class Server:
         soap = path.startswith("/soap/")
         return 1 + (self._web.max_request_bytes if soap else self._web.max_device_request_bytes)
 
-    async def _receive(self, exchange: Exchange, *, most: int) -> bytes:
+    async def _receive(self, exchange: Exchange, scope: Scope) -> bytes:
+        """At most ``_most`` bytes; nothing where more are announced, for the face refuses them unseen."""
+        most, announced = self._most(scope.path), _announced(scope)
+        if announced is not None and announced >= most:
+            return b""
         kept = bytearray()
         try:
             async for chunk in exchange:
@@ -98,13 +104,21 @@ class Server:
                 kept += part
                 if len(kept) >= most:
                     break
+            if announced is not None and len(kept) < announced:
+                raise MalformedMessage()
         except BaseException:
             self._held -= len(kept)
             raise
         return bytes(kept)
 
 
-def _environ(scope: Scope, body: bytes, *, whole: bool) -> Environ:
+def _announced(scope: Scope) -> int | None:
+    """The web server has judged Content-Length: digits, at most once, never beside a transfer coding."""
+    length = scope.headers.get("content-length")
+    return None if length is None else int(length)
+
+
+def _environ(scope: Scope, body: bytes) -> Environ:
     environ: Environ = {
         "REQUEST_METHOD": scope.method,
         "SCRIPT_NAME": "",
@@ -117,8 +131,6 @@ def _environ(scope: Scope, body: bytes, *, whole: bool) -> Environ:
         key = name.upper().replace("-", "_")
         key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
         environ[key] = f"{environ[key]},{value}" if key in environ else value
-    if whole:
-        environ["CONTENT_LENGTH"] = str(len(body))
     environ["wsgi.input"] = io.BytesIO(body)
     return environ
 

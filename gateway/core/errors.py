@@ -84,7 +84,8 @@ class UnsupportedMediaType(RequestError):
     code = "UNSUPPORTED_MEDIA_TYPE"
     sentence = "The content type, character set or content coding is not accepted here."
     remedy = (
-        "SOAP 1.1: text/xml; SOAP 1.2: application/soap+xml; devices: application/json. No Content-Encoding."
+        "SOAP 1.1: text/xml; SOAP 1.2: application/soap+xml; either in multipart/related (MTOM); devices:"
+        " application/json. No Content-Encoding."
     )
 
 

@@ -28,7 +28,7 @@ from gateway.core.errors import UnreadableDocument
 from gateway.core.keys import SignatureInvalid, verify_p256
 from gateway.core.model import parse_time
 
-MAX_DOCUMENT_BYTES: Final = 16 * 1024 * 1024
+MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024
 MAX_CHAIN: Final = 4
 MAX_CERTIFICATE: Final = 16 * 1024
 """Bytes of one certificate: reading its names and extensions costs a thousand times its size."""

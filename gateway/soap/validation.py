@@ -21,7 +21,7 @@ from gateway.soap.envelope import TNS
 
 _STEP: Final = re.compile(r"(?:([^:\[\]]+):)?([^:\[\]]+)(?:\[([0-9]+)\])?")
 _EXPECTED: Final = re.compile(rf"\{{{re.escape(TNS)}\}}([A-Za-z0-9]+)")
-_BLANKS: Final = str.maketrans("", "", " \t\r\n")
+_BLANKS: Final = b" \t\r\n"
 
 
 class _Local(threading.local):
@@ -45,11 +45,10 @@ def validate(request: etree._Element) -> None:
 
 def _is_base64(text: str) -> bool:
     """Whether it is base64 (RFC 4648 section 4) between blanks, of the one spelling that its bytes have."""
-    packed = text.translate(_BLANKS)
     try:
-        base64.b64decode(packed, validate=True)
-        # bits that the last bytes leave over are zero where they come back as they were
-        return base64.b64encode(base64.b64decode(packed[-4:])).decode() == packed[-4:]
+        packed = text.encode("ascii").translate(None, _BLANKS)
+        # padding to spare, and bits that the last byte leaves over, do not come back as they were
+        return base64.b64encode(base64.b64decode(packed, validate=True)) == packed
     except ValueError:
         return False
 

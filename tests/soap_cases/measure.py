@@ -7,6 +7,7 @@ that one was answered. The evidence verifier and the rules for shown text are th
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import sys
@@ -103,6 +104,7 @@ def main() -> None:
         beside: list[Answer] = []
         neighbour = threading.Thread(target=send_good_one, args=(app, beside))
         gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)  # what the last request freed does not pay for this one
         Path("/proc/self/clear_refs").write_text("5")
         before, started = resident(), time.process_time()
         neighbour.start()

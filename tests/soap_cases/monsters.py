@@ -23,6 +23,7 @@ from gateway.core import xades  # noqa: E402
 from gateway.core.evidence import attach_seal, compose_unsealed  # noqa: E402
 from gateway.core.model import IdentityAttribute  # noqa: E402
 from gateway.core.statement import ShownText  # noqa: E402
+from gateway.core.xmldsig import MAX_DOCUMENT_BYTES  # noqa: E402
 from soap_cases import der  # noqa: E402
 from soap_cases.mtom_cases import BOUNDARY, including, package, part, related, root_part  # noqa: E402
 from soap_cases.pieces import (  # noqa: E402
@@ -41,8 +42,7 @@ MAX_BYTES = 8 * 1024 * 1024
 """Of a message, as the sample configuration has it."""
 ROOM = MAX_BYTES - 65_536
 """For what is enormous in a message."""
-DOCUMENT = 6_000_000
-"""Bytes of a document whose base64 a message has room for."""
+DOCUMENT = MAX_DOCUMENT_BYTES
 MALFORMED, INVALID, TOO_LARGE = "MALFORMED_MESSAGE", "SCHEMA_INVALID", "MESSAGE_TOO_LARGE"
 UNKNOWN, UNREADABLE, TOO_LONG = "UNKNOWN_OPERATION", "UNREADABLE_DOCUMENT", "TEXT_TOO_LONG"
 Headers = tuple[tuple[str, str], ...]
@@ -254,7 +254,7 @@ def packages() -> Iterator[Monster]:
     yield Monster(
         "mtom-attachment-of-elements",
         UNREADABLE,
-        lambda: package(root, part(b"<a>" + b"<a/>" * 1_400_000 + b"</a>")),
+        lambda: package(root, part(b"<a>" + b"<a/>" * 1_000_000 + b"</a>")),
         related(),
     )
 
@@ -263,7 +263,7 @@ def documents() -> Iterator[tuple[str, str | None, Callable[[], bytes]]]:
     """Whose evidence document is enormous."""
     room = DOCUMENT - 65_536
     unreadable: dict[str, Callable[[], str]] = {
-        "depth": lambda: "<a>" * 800_000 + "</a>" * 800_000,
+        "depth": lambda: "<a>" * 590_000 + "</a>" * 590_000,
         "elements": lambda: f"<a>{fill('<a/>', room)}</a>",
         "attributes": lambda: "<a" + counted(' a{}=""', room) + "/>",
         "namespaces": lambda: "<a" + counted(' xmlns:a{}="u"', room) + "/>",
@@ -271,6 +271,7 @@ def documents() -> Iterator[tuple[str, str | None, Callable[[], bytes]]]:
         "comments": lambda: f"<a>{fill('<!---->', room)}</a>",
         "names": lambda: f"<a>{counted('<a{}/>', room)}</a>",
         "not-xml": lambda: "x" * room,
+        "larger-than-allowed": lambda: "<a>" + "x" * DOCUMENT + "</a>",
         "utf7": lambda: '<?xml version="1.0" encoding="UTF-7"?><a>' + fill("+ADw-a/+AD4-", room) + "</a>",
     }
     for name, text in unreadable.items():
@@ -307,7 +308,7 @@ def documents() -> Iterator[tuple[str, str | None, Callable[[], bytes]]]:
         "text-shown": evidence(shown=f.content(texts=(ShownText("t", long, "text/plain"),))),
         "texts-shown": evidence(shown=texts),
         "attributes-of-subject": evidence(
-            attributes=tuple(IdentityAttribute(f"a{n}", "b" * 500) for n in range(9_000))
+            attributes=tuple(IdentityAttribute(f"a{n}", "b" * 330) for n in range(9_000))
         ),
         "object-of-attestation": evidence(
             attestation=replace(f.model().attestation, object=b"\0" * (room * 3 // 4))

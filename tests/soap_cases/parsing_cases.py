@@ -92,7 +92,7 @@ def parsing() -> list[Case]:
     ]
 
 
-def more_parsing() -> list[Case]:
+def limits() -> list[Case]:
     def entity(use: str) -> bytes:
         return b'<!DOCTYPE x [<!ENTITY e "x">]>' + soap11(f"<gw:Heartbeat{use}</gw:Heartbeat>")
 
@@ -167,4 +167,4 @@ def more_parsing() -> list[Case]:
 
 
 def cases() -> list[Case]:
-    return [*parsing(), *more_parsing()]
+    return [*parsing(), *limits()]

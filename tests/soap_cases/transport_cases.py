@@ -57,7 +57,7 @@ def transport() -> list[Case]:
         ),
         Case(
             "action-of-another-operation-soap12",
-            400,
+            500,
             "ACTION_MISMATCH",
             GOOD12,
             typed(f'{SOAP_XML}; action="{TNS}:GetEvidence"'),
@@ -67,7 +67,7 @@ def transport() -> list[Case]:
     ]
 
 
-def more_transport() -> list[Case]:
+def fields() -> list[Case]:
     other = f"{TNS}:GetEvidence"
     types = {
         "empty": "",
@@ -143,7 +143,7 @@ def more_transport() -> list[Case]:
         ),
         Case(
             "action-field-of-another-operation-soap12",
-            400,
+            500,
             "ACTION_MISMATCH",
             GOOD12,
             typed(f'{SOAP_XML}; action="{TNS}:Heartbeat"', ("SOAPAction", f'"{other}"')),
@@ -189,7 +189,7 @@ def encodings() -> list[Case]:
     ]
 
 
-def more_encodings() -> list[Case]:
+def declarations() -> list[Case]:
     declared = (
         "punycode",
         "UTF-7",
@@ -251,4 +251,4 @@ def more_encodings() -> list[Case]:
 
 
 def cases() -> list[Case]:
-    return [*transport(), *more_transport(), *encodings(), *more_encodings()]
+    return [*transport(), *fields(), *encodings(), *declarations()]

@@ -9,7 +9,6 @@
  * every program beside this one.
  */
 using System;
-using System.Net;
 using System.Runtime.Serialization;
 using System.ServiceModel;
 using System.ServiceModel.Channels;
@@ -149,7 +148,6 @@ static class Program {
             new StartConsentSignatureIn { StartConsentSignature = request })).StartConsentSignatureResponse.transaction;
     }
 
-    /* WCF reads a fault from HTTP 500 alone; one of a SOAP 1.2 Sender comes with 400 and is lost. */
     static GatewayFault Refused() {
         try {
             Start(Walk.Refused);
@@ -163,8 +161,6 @@ static class Program {
                 retryable = found.retryable,
                 field = found.field,
             };
-        } catch (ProtocolException error) when (error.Message.Contains("(400)")) {   // .NET
-        } catch (WebException error) when (error.Message.Contains("400")) {          // Mono
         }
         return null;
     }

@@ -30,15 +30,12 @@ import java.util.UUID;
 import javax.security.auth.callback.CallbackHandler;
 import javax.xml.datatype.XMLGregorianCalendar;
 import org.apache.cxf.frontend.ClientProxy;
-import org.apache.cxf.transport.http.HTTPConduit;
 import org.apache.cxf.ws.security.wss4j.WSS4JOutInterceptor;
 import org.apache.wss4j.common.ConfigurationConstants;
 import org.apache.wss4j.common.ext.WSPasswordCallback;
 
 public final class Client {
     private static void authenticate(MobileIdGateway gateway) {
-        // A SOAP 1.2 fault of a Sender comes with HTTP 400 (SOAP 1.2 part 2, table 20); CXF reads it when told so.
-        ((BindingProvider) gateway).getRequestContext().put(HTTPConduit.PROCESS_FAULT_ON_HTTP_400, true);
         CallbackHandler secret = callbacks -> ((WSPasswordCallback) callbacks[0]).setPassword(env("GATEWAY_SECRET"));
         ClientProxy.getClient(gateway).getOutInterceptors().add(new WSS4JOutInterceptor(Map.of(
                 ConfigurationConstants.ACTION, ConfigurationConstants.USERNAME_TOKEN,
