@@ -48,6 +48,7 @@ from gateway.services.context import Gateway
 from gateway.storage.embedded import EmbeddedPostgres, EmbeddedUnavailable
 from gateway.storage.migrate import check, migrate
 from gateway.supervisor import ProcessSpec, run
+from gateway.walks import WALKS
 
 EXIT_CODES = {Indication.TOTAL_PASSED: 0, Indication.TOTAL_FAILED: 1, Indication.INDETERMINATE: 2}
 REFUSAL_PROVEN = 4
@@ -180,6 +181,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--folder", type=Path, default=Path("var/demo"), help="default: %(default)s")
     demo.add_argument("--port", type=int, default=DEFAULT_PORT, help="default: %(default)s")
+    demo.add_argument(
+        "--walk", choices=sorted(WALKS), default="consent", help="what to walk (default: %(default)s)"
+    )
     demo.add_argument("--text", type=Path, metavar="FILE", help="what to sign (default: a mortgage consent)")
     demo.add_argument("--tamper", action="store_true", help="change one digit of the fetched document")
     demo.set_defaults(run=_demo)
@@ -498,7 +502,11 @@ def first_request(secret: str) -> str:
 def _demo(arguments: argparse.Namespace) -> int:
     _require_free(arguments.port)
     return demonstrate(
-        arguments.folder, port=arguments.port, text_file=arguments.text, tamper=arguments.tamper
+        arguments.folder,
+        port=arguments.port,
+        walk=arguments.walk,
+        text_file=arguments.text,
+        tamper=arguments.tamper,
     )
 
 
