@@ -3,7 +3,7 @@
 The law: we look the host's name up ourselves and connect to an address inside the allow-list, that very one;
 what the name says a moment later does not matter. No redirect and no proxy is followed. The certificate is
 verified against the configured CAs, else the system's, for the URL's host. An attempt ends after its time,
-however slowly the bank speaks, and of its answer the status alone is read. A request is signed anew for each
+however slowly the bank speaks, and of its answer the head alone is read. A request is signed anew for each
 attempt, as core.httpsig says. Without TLS it goes to 127.0.0.1 alone. When to send is left to the services.
 """
 

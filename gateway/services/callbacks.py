@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import secrets
 import threading
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -55,20 +55,17 @@ class Deliveries:
 
     def begin(self, relying_party: str, *, at: datetime) -> int:
         """Begins what is due and finds a free place, and waits for none of it; how many entries it moved."""
+        take = partial(self._store.take_callbacks, relying_party, at=at, lease_seconds=LEASE_SECONDS)
         rules = self._rules.get(relying_party)
+        if rules is None:
+            _, unwanted = take(wanted=(), limit=UNWANTED_BATCH)
+            return unwanted
         with self._changed:
             free = AT_ONCE - self._sending[relying_party]
         if free == 0:
             return 0
-        taken, unwanted = self._store.take_callbacks(
-            relying_party,
-            wanted=() if rules is None else rules.wanted,
-            at=at,
-            lease_seconds=LEASE_SECONDS,
-            limit=UNWANTED_BATCH if rules is None else free,
-        )
+        taken, unwanted = take(wanted=rules.wanted, limit=free)
         for callback in taken:
-            assert rules is not None  # with no rules nothing is wanted
             with self._changed:
                 self._sending[relying_party] += 1
             # A daemon: an attempt that hangs does not keep the process from its end.
@@ -77,11 +74,8 @@ class Deliveries:
 
     def rest(self, *, seconds: float) -> bool:
         """Waits until nothing is under way, at most so long."""
-        deadline = time.monotonic() + seconds
         with self._changed:
-            return self._changed.wait_for(
-                lambda: not self._sending.total(), timeout=max(0.0, deadline - time.monotonic())
-            )
+            return self._changed.wait_for(lambda: not self._sending.total(), timeout=seconds)
 
     def _attempt(self, callback: Callback, rules: CallbackRules) -> None:
         try:
