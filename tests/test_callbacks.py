@@ -424,7 +424,7 @@ def test_an_operator_sends_or_forgets_what_was_given_up(
     bank.answer = lambda received: 200 if received.body["transactionId"] == first else 500
     first = bank.received[0].body["transactionId"]
     sql(database.app_dsn, head.replace("demo-bank", post.world.rp) + again)
-    post.round(after=1)
+    post.round(after=LEASE_SECONDS)
     assert post.world.store.callback_backlog(post.world.rp).dead == 1
     sql(database.app_dsn, head.replace("demo-bank", post.world.rp) + forget)
     assert post.world.store.callback_backlog(post.world.rp).dead == 0

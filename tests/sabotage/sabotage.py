@@ -73,6 +73,7 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/soap/guard.py": (_SOAP,),
     "gateway/soap/validation.py": (_SOAP,),
     "gateway/soap/security.py": (_SOAP,),
+    "gateway/services/callbacks.py": (_CALLBACKS,),
     "gateway/services/*.py": (("test_walk", "test_guards"), ("test_faults", "test_soap_face", *_DEVICE)),
     "gateway/device/authentication.py": (("test_device_authentication", "test_guards"), ("test_walk",)),
     "gateway/device/messages.py": (("test_device_messages", "test_device_activation", "test_guards"),),
@@ -83,7 +84,6 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/storage/postgres.py": (_STORE, ("test_walk", "test_device_store")),
     "gateway/storage/work.py": (_STORE, ("test_walk", "test_device_store")),
     "gateway/storage/callbacks.py": (_CALLBACKS,),
-    "gateway/services/callbacks.py": (_CALLBACKS,),
     "gateway/outbound/callback.py": (_CALLBACKS,),
     "gateway/storage/migrations/*.sql": ((*_STORE, "test_storage_migrate"),),
 }
