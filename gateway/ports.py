@@ -244,6 +244,10 @@ class WorkStore(Protocol):
         others were dropped, of types that are not wanted. Together at most ``limit``."""
         ...
 
+    def drop_callbacks(self, relying_party: str, *, limit: int) -> int:
+        """Of one that is told nothing: whatever there is, the dead too."""
+        ...
+
     def callback_accepted(self, callback: Callback) -> None:
         """Removes the entry."""
         ...

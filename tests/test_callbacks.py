@@ -262,7 +262,10 @@ def test_what_is_not_wanted_is_dropped_and_holds_nothing_up(
 def test_a_relying_party_without_callback_keeps_nothing(world: World) -> None:
     cancelled(world)
     assert world.store.callback_backlog(world.rp).pending == 1
+    other = World(world.store)
+    cancelled(other)
     assert Post(world, {}).round() == 1
+    assert other.store.callback_backlog(other.rp).pending == 1
     assert world.store.callback_backlog(world.rp).pending == 0
 
 
@@ -464,6 +467,18 @@ def test_who_lost_the_lease_postpones_nothing(world: World, database: Connection
     assert world.store.callback_backlog(world.rp).dead == 0
     world.store.callback_failed(second, retry_at=later)
     assert len(take(later)) == 1
+
+
+def test_of_many_takers_each_entry_has_one(world: World) -> None:
+    for _ in range(40):
+        cancelled(world)
+    takes = [
+        lambda: world.store.take_callbacks(world.rp, wanted=USUAL, at=NOW, lease_seconds=60, limit=5)[0]
+    ] * 12
+    taken = [callback.event_id for callbacks in at_once(*takes) for callback in callbacks]
+    rest, _ = world.store.take_callbacks(world.rp, wanted=USUAL, at=NOW, lease_seconds=60, limit=99)
+    taken += [callback.event_id for callback in rest]
+    assert len(taken) == len(set(taken)) == 40
 
 
 def test_two_workers_at_once_and_a_bank_that_fails_at_random(

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
 import structlog
 
@@ -55,16 +54,16 @@ class Deliveries:
 
     def begin(self, relying_party: str, *, at: datetime) -> int:
         """Begins what is due and finds a free place, and waits for none of it; how many entries it moved."""
-        take = partial(self._store.take_callbacks, relying_party, at=at, lease_seconds=LEASE_SECONDS)
         rules = self._rules.get(relying_party)
         if rules is None:
-            _, unwanted = take(wanted=(), limit=UNWANTED_BATCH)
-            return unwanted
+            return self._store.drop_callbacks(relying_party, limit=UNWANTED_BATCH)
         with self._changed:
             free = AT_ONCE - self._sending[relying_party]
         if free == 0:
             return 0
-        taken, unwanted = take(wanted=rules.wanted, limit=free)
+        taken, unwanted = self._store.take_callbacks(
+            relying_party, wanted=rules.wanted, at=at, lease_seconds=LEASE_SECONDS, limit=free
+        )
         for callback in taken:
             with self._changed:
                 self._sending[relying_party] += 1

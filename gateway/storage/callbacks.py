@@ -31,16 +31,18 @@ class CallbackQueries(Queries):
                 SELECT c.relying_party, c.event_id, e.entity || '.' || e.state = ANY(%(wanted)s) AS wanted
                 FROM callback c JOIN event e ON e.relying_party = c.relying_party AND e.id = c.event_id
                 WHERE c.relying_party = %(rp)s AND c.due_at <= %(at)s AND c.died_at IS NULL
-                    AND NOT EXISTS (
-                        SELECT 1 FROM callback b WHERE b.relying_party = c.relying_party
-                            AND b.entity_id = c.entity_id AND b.sequence < c.sequence AND b.died_at IS NULL)
-                ORDER BY c.due_at, c.event_id LIMIT %(limit)s FOR UPDATE OF c SKIP LOCKED
+                    AND c.sequence = (  -- not NOT EXISTS: that reads the whole of a long backlog
+                        SELECT min(b.sequence) FROM callback b WHERE b.relying_party = c.relying_party
+                            AND b.entity_id = c.entity_id AND b.died_at IS NULL)
+                ORDER BY c.due_at LIMIT %(limit)s FOR UPDATE OF c SKIP LOCKED
             ), gone AS (
                 DELETE FROM callback c USING due d
                 WHERE c.relying_party = d.relying_party AND c.event_id = d.event_id AND NOT d.wanted
+                RETURNING c.event_id
             ), taken AS (
                 UPDATE callback c SET attempts = c.attempts + 1, due_at = %(again)s FROM due d
-                WHERE c.relying_party = d.relying_party AND c.event_id = d.event_id AND d.wanted
+                WHERE c.relying_party = d.relying_party AND c.event_id = d.event_id
+                    AND d.event_id NOT IN (SELECT g.event_id FROM gone g)
                 RETURNING c.relying_party, c.event_id, c.sequence, c.attempts
             )
             SELECT t.event_id, e.entity, e.entity_id, e.name, e.state, e.at, t.sequence, t.attempts
@@ -56,6 +58,16 @@ class CallbackQueries(Queries):
         )
         taken = [Callback(relying_party, *row) for row in found if row[0] is not None]
         return taken, len(found) - len(taken)
+
+    def drop_callbacks(self, relying_party: str, *, limit: int) -> int:
+        gone = self._pool.run(
+            relying_party,
+            """DELETE FROM callback WHERE relying_party = %(rp)s AND event_id IN (
+                SELECT c.event_id FROM callback c WHERE c.relying_party = %(rp)s LIMIT %(limit)s)
+            RETURNING 1""",
+            {"limit": limit},
+        )
+        return len(gone)
 
     def callback_accepted(self, callback: Callback) -> None:
         self._pool.run(callback.relying_party, "DELETE FROM callback" + _THIS, {"event": callback.event_id})
@@ -77,9 +89,10 @@ class CallbackQueries(Queries):
     def callback_backlog(self, relying_party: str) -> CallbackBacklog:
         counted = self._pool.run(
             relying_party,
-            "SELECT count(*) FILTER (WHERE c.died_at IS NULL), count(c.died_at),"
-            " min(e.at) FILTER (WHERE c.died_at IS NULL)"
-            " FROM callback c JOIN event e ON e.relying_party = c.relying_party AND e.id = c.event_id"
-            " WHERE c.relying_party = %(rp)s",
+            """SELECT count(*) - count(b.died_at), count(b.died_at), (
+                SELECT e.at FROM callback c
+                JOIN event e ON e.relying_party = c.relying_party AND e.id = c.event_id
+                WHERE c.relying_party = %(rp)s AND c.died_at IS NULL ORDER BY c.event_id LIMIT 1)
+            FROM callback b WHERE b.relying_party = %(rp)s""",
         )
         return CallbackBacklog(*counted[0])
