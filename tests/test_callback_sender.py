@@ -23,7 +23,7 @@ from bank_events import (  # noqa: F401
 )
 from storage_fixture import NOW, make_store
 
-from gateway import cli, config
+from gateway import cli, config, metrics
 from gateway.composition import build_callbacks, build_gateway
 from gateway.config import ConfigurationError, load
 from gateway.core.callback import Callback
@@ -281,3 +281,15 @@ def test_what_the_processes_get_is_what_was_checked(sandbox: Path, tmp_path: Pat
     configuration = load(with_callback(sandbox, tmp_path, GOOD))
     restored = config.restore(config.dump(configuration))
     assert restored.gateway.relying_party == configuration.gateway.relying_party
+
+
+def test_status_shows_what_waits_and_what_died(
+    sandbox: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for state, number in (("pending", 7), ("dead", 2)):
+        metrics.CALLBACKS.labels("demo-bank", state).set(number)
+    monkeypatch.setattr(cli, "_get", lambda configuration, path: (200, metrics.exposition()[0]))
+    assert cli.main(["status", "--conf", str(sandbox)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "demo-bank callbacks dead 2" in said
+    assert "demo-bank callbacks pending 7" in said
