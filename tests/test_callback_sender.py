@@ -130,6 +130,8 @@ def test_a_certificate_of_another_ca_or_name_gets_nothing(
         monkeypatch.setenv("SSL_CERT_FILE", str(other.ca_file))
         assert sender(bank, key).send(ENTRY, at=NOW) is None
         assert (len(bank.received), len(other.received)) == (1, 0)
+        monkeypatch.setenv("SSL_CERT_FILE", str(bank.ca_file))
+        assert sender(bank, key, ca_file=None).send(ENTRY, at=NOW) is None, "now the system knows the CA"
 
 
 def test_nobody_there(key: CallbackKey, bank: EventBank) -> None:
@@ -140,19 +142,32 @@ def test_nobody_there(key: CallbackKey, bank: EventBank) -> None:
     assert sender(bank, key, url="https://nowhere.invalid/").send(ENTRY, at=NOW) == "UNREACHABLE"
 
 
-def test_what_speaks_no_http_did_not_accept(key: CallbackKey, bank: EventBank) -> None:
+@pytest.mark.parametrize(
+    ("answer", "refusal"),
+    [
+        (b"220 mail.example ESMTP\r\n" * 10_000, "UNREACHABLE"),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\n", "HTTP_103"),
+        (b"HTTP/1.1 299 Fine\r\n\r\n", None),
+        (b"HTTP/1.1 300 Choose\r\n\r\n", "HTTP_300"),
+        (b"", "UNREACHABLE"),
+    ],
+    ids=["smtp", "103", "299", "300", "nothing"],
+)
+def test_only_a_final_2xx_is_acceptance(
+    key: CallbackKey, bank: EventBank, answer: bytes, refusal: str | None
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def speak() -> None:
             wire, _ = server.accept()
             with wire:
                 wire.recv(10_000)
-                wire.sendall(b"220 mail.example ESMTP\r\n" * 10_000)
+                wire.sendall(answer)
 
         thread = threading.Thread(target=speak, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        assert sender(bank, key, url=url).send(ENTRY, at=NOW) == "UNREACHABLE"
+        assert sender(bank, key, url=url).send(ENTRY, at=NOW) == refusal
         thread.join(10)
 
 
@@ -174,6 +189,30 @@ def test_an_attempt_ends_however_slowly_the_bank_speaks(
         thread.start()
         thread.join(10)
         assert refusals == ["TIMEOUT"]
+
+
+def test_the_handshake_has_what_is_left_alone(
+    bank: EventBank, key: CallbackKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        patient = socket.create_connection(mute.getsockname())  # without a time of its own
+        monkeypatch.setattr(outbound, "_connect", lambda *_, **__: patient)
+        monkeypatch.setattr(outbound, "SECONDS", 0.3)
+        refusals: list[str | None] = []
+        ours = sender(bank, key)
+        thread = threading.Thread(target=lambda: refusals.append(ours.send(ENTRY, at=NOW)), daemon=True)
+        thread.start()
+        thread.join(10)
+        assert refusals == ["TIMEOUT"]
+
+
+def test_no_time_left_is_a_timeout(
+    bank: EventBank, key: CallbackKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look-up of the name took it all."""
+    monkeypatch.setattr(outbound, "SECONDS", -1.0)
+    assert sender(bank, key).send(ENTRY, at=NOW) == "TIMEOUT"
+    assert bank.connections == 0
 
 
 def test_without_tls_it_goes_to_this_machine_alone(key: CallbackKey, bank: EventBank) -> None:

@@ -114,7 +114,7 @@ class HttpCallbackSender:
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:
-    """Verifies chain and name (the default of a client's context); not even the environment changes it."""
+    """Verifies chain and name, the default of a client, against this file alone where there is one."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if ca_file is None:
@@ -142,15 +142,14 @@ def _left(until: float) -> float:
 
 
 class _Bounded(io.RawIOBase):
-    """A connection whose every step has what is left of the whole time, as http.client asks for one."""
+    """A connection whose every read has what is left of the whole time, as http.client asks for one."""
 
     def __init__(self, wire: socket.socket, *, until: float) -> None:
         self._wire = wire
         self._until = until
 
     def sendall(self, data: bytes) -> None:
-        self._wire.settimeout(_left(self._until))
-        self._wire.sendall(data)
+        self._wire.sendall(data)  # less than any buffer
 
     def makefile(self, mode: str) -> io.BufferedReader:
         return io.BufferedReader(self)
