@@ -96,7 +96,7 @@ def _walk(bank: Any, *, title: str, text: str) -> bytes:
         "Phone", f"shows {len(lines)} lines, {len(text)} characters:", "fields, not markup, come to the phone"
     )
     print(*(f"      | {line}" for line in lines[:6]), f"      | ... {len(lines) - 6} more lines", sep="\n")
-    state = phone.approve(transaction, pin=PIN)
+    state = phone.approve(transaction, pin=PIN).state
     _say(
         "Phone",
         f"approved with its PIN: {state}",

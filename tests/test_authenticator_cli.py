@@ -188,6 +188,7 @@ def test_a_whole_life_on_the_command_line(shell: Shell) -> None:
         f"Relying party: {party.name} ({party.id})",
         f"Created: {created}",
         f"Expires: {expires}",
+        "Kind: consent-signature",
         "Title: Mortgage",
         "",
         *TEXT.splitlines(),

@@ -161,7 +161,9 @@ def test_a_walk_is_told_to_the_bank_and_every_signature_holds(
     published, check = jwks(sandbox, database), sample()
     events = [check(came(received), published) for received in bank.received]
     told = Counter(event["type"] for event in events)
-    assert told["transaction.COMPLETED"] == told["transaction.REJECTED"] == told["transaction.CANCELLED"] == 1
+    assert told["transaction.COMPLETED"] == told["transaction.CANCELLED"] == 1
+    refusals = [event["event"] for event in events if event["type"] == "transaction.REJECTED"]
+    assert refusals == ["REJECT", "SEAL"], "the refusal, then its evidence"
     assert told["registration.ACTIVATED"] == told["binding.ACTIVE"] == 1
     assert told.keys() <= set(USUAL)
     [completed] = [event for event in events if event["type"] == "transaction.COMPLETED"]

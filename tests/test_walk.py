@@ -119,7 +119,7 @@ def test_approval_becomes_evidence_that_is_valid(walk: Walk, phone: Authenticato
     assert started.state is State.REQUESTED
     assert [w.id for w in phone.waiting()] == [started.id]
     assert phone.claim(started.id).content.texts[0].text == TEXT
-    assert phone.approve(started.id, pin=PIN) == "COMPLETED"
+    assert phone.approve(started.id, pin=PIN).state == "COMPLETED"
     final = walk.get(started.id)
     assert (final.state, final.amr, final.decision) == (State.COMPLETED, ("swk", "pin"), Decision.APPROVED)
     sealed = document(walk, started.id)
@@ -132,14 +132,18 @@ def test_approval_becomes_evidence_that_is_valid(walk: Walk, phone: Authenticato
 
 
 @pytest.mark.parametrize("decision", NO)
-def test_rejection_ends_without_evidence_and_needs_no_pin(
+def test_a_signed_refusal_is_evidence_and_needs_no_pin(
     walk: Walk, phone: Authenticator, decision: Decision
 ) -> None:
     transaction_id = walk.claimed(phone)
-    assert phone.reject(transaction_id, decision=decision) == "REJECTED"
+    assert phone.reject(transaction_id, decision=decision).state == "REJECTED"
     assert walk.get(transaction_id).decision is decision
-    with pytest.raises(EvidenceNotReady):
-        document(walk, transaction_id)
+    conclusion = verify_evidence(
+        document(walk, transaction_id), trust=walk.gateway.trust, at=walk.clock.now()
+    )
+    assert (conclusion.indication, conclusion.decision) == (Indication.TOTAL_PASSED, decision)
+    assert conclusion.evidence is not None
+    assert [factor.method for factor in conclusion.evidence.factors] == ["swk"]
 
 
 def test_registration_shows_its_halves_only_while_it_is_open(walk: Walk) -> None:
@@ -276,7 +280,7 @@ def approve_without_seal(walk: Walk, phone: Authenticator) -> UUID:
             raise SealUnavailable()
 
     walk.reload(seal_key=Away())
-    assert phone.approve(transaction_id, pin=PIN) == "APPROVED"
+    assert phone.approve(transaction_id, pin=PIN).state == "APPROVED"
     walk.reload(seal_key=good)
     return transaction_id
 
@@ -308,7 +312,7 @@ def test_what_our_verifier_does_not_pass_is_never_stored(walk: Walk, phone: Auth
             return sign_p256(phone.device.signing, data)
 
     walk.reload(seal_key=Wrong())
-    assert phone.approve(transaction_id, pin=PIN) == "APPROVED"
+    assert phone.approve(transaction_id, pin=PIN).state == "APPROVED"
     with pytest.raises(EvidenceNotReady):
         document(walk, transaction_id)
     walk.reload(seal_key=good)
@@ -344,7 +348,7 @@ def test_a_wait_ends_with_the_change(walk: Walk, phone: Authenticator) -> None:
     transaction_id = walk.claimed(phone)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(walk.get, transaction_id, wait_seconds=30)
-        assert phone.approve(transaction_id, pin=PIN) == "COMPLETED"
+        assert phone.approve(transaction_id, pin=PIN).state == "COMPLETED"
         assert waiting.result(timeout=10).state in (State.APPROVED, State.COMPLETED)
 
 
@@ -398,7 +402,7 @@ def test_the_right_pin_clears_failures_and_evidence_counts_them(walk: Walk, phon
     for _ in range(2):
         with pytest.raises(GatewayRefused, match="ASSERTION_REFUSED"):
             phone.approve(transaction_id, pin="000000")
-    assert phone.approve(transaction_id, pin=PIN) == "COMPLETED"
+    assert phone.approve(transaction_id, pin=PIN).state == "COMPLETED"
     assert walk.store.binding(walk.tenant, phone.device.binding_id).failures == 0  # type: ignore[union-attr]
     assert b"<ev:FailedAttempts>2</ev:FailedAttempts>" in document(walk, transaction_id)
 
@@ -408,7 +412,7 @@ def test_saying_no_does_not_wash_failed_pins_away(walk: Walk, phone: Authenticat
         transaction_id = walk.claimed(phone)
         with pytest.raises(GatewayRefused, match="ASSERTION_REFUSED"):
             phone.approve(transaction_id, pin="000000")
-        assert phone.reject(transaction_id, decision=Decision.REJECTED_CANCELLED) == "REJECTED"
+        assert phone.reject(transaction_id, decision=Decision.REJECTED_CANCELLED).state == "REJECTED"
     assert walk.store.binding(walk.tenant, phone.device.binding_id).failures == 2  # type: ignore[union-attr]
 
 

@@ -13,7 +13,7 @@ from html import escape
 
 from gateway.core.conclusion import Conclusion, Indication
 from gateway.core.evidence import Evidence
-from gateway.core.model import format_time
+from gateway.core.model import Decision, format_time
 
 _STYLE = """
 :root{color-scheme:light dark;--ok:#1a7f37;--bad:#b42318;--dim:#6b7280;--line:#d0d5dd}
@@ -33,6 +33,8 @@ def render(conclusion: Conclusion, *, data: bytes, at: str, commands: Iterable[t
     """A whole HTML page. ``at``: the time of verification; ``commands``: (what it checks, command line)."""
     passed = conclusion.indication is Indication.TOTAL_PASSED
     verdict = conclusion.indication + (f" / {conclusion.sub_indication}" if conclusion.sub_indication else "")
+    if conclusion.decision not in (None, Decision.APPROVED):
+        passed, verdict = False, f"{verdict}: A REFUSAL"  # never to look like a consent
     parts = [
         "<h1>Evidence</h1><p class=dim>SHA-256 of the document: "
         f"<code>{hashlib.sha256(data).hexdigest()}</code></p>",
