@@ -28,6 +28,7 @@ from gateway.authenticator.errors import AuthenticatorError
 from gateway.composition import (
     CONFIGURATION_VARIABLE,
     DSN_VARIABLE,
+    build_callbacks,
     build_gateway,
     build_push,
     build_store,
@@ -286,6 +287,7 @@ def _reload(folder: Path, environment: dict[str, str]) -> None:
 def _build(configuration: Configuration, dsn: str) -> Gateway:
     """Everything that the processes will build, without connecting: what cannot work is found here."""
     build_push(configuration)
+    build_callbacks(configuration)
     return build_gateway(configuration, build_store(configuration, dsn))
 
 
@@ -333,13 +335,15 @@ def _status(arguments: argparse.Namespace) -> int:
     print(f"mobileid-gateway {__version__}, {configuration.gateway.mode}, {where}: {state}")
     measured = _get(configuration, "/metrics")
     open_work = re.findall(
-        r"^(gateway_(?:transactions_open|wakes_due))\{(.*)\} (\S+)$",
+        r"^(gateway_(?:transactions_open|wakes_due|callbacks))\{(.*)\} (\S+)$",
         measured[1].decode() if measured else "",
         re.MULTILINE,
     )
-    for _, labels, number in sorted(open_work):
+    for name, labels, number in sorted(open_work):
         words = dict(re.findall(r'(\w+)="([^"]*)"', labels))
-        print(f"  {words['relying_party']:<20} {words.get('state', 'wake-ups due'):<14} {float(number):.0f}")
+        what = words.get("state", "wake-ups due")
+        what = f"callbacks {what}" if name == "gateway_callbacks" else what
+        print(f"  {words['relying_party']:<20} {what:<17} {float(number):.0f}")
     at = utc_now()
     for role, end in end_dates(build_gateway(configuration, build_store(configuration, ""))).items():
         print(f"  {role:<20} ends {format_time(end)}, in {(end - at).days} days")

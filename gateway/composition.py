@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import tomllib
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -18,10 +19,12 @@ from gateway.core.certpath import load_certificate, parse_trust
 from gateway.core.errors import GatewayError
 from gateway.core.model import RelyingParty, utc_now
 from gateway.core.text import displayable
+from gateway.outbound.callback import CallbackKey, HttpCallbackSender
 from gateway.outbound.device_ca import FileDeviceCA
 from gateway.outbound.push import HttpPushSender
 from gateway.outbound.seal_key import FileSealKey
 from gateway.ports import Tenants
+from gateway.services.callbacks import CallbackRules
 from gateway.services.context import ActivationRules, Gateway
 from gateway.services.waits import Waits
 from gateway.storage.envelope import KeyRing
@@ -104,6 +107,40 @@ def build_push(configuration: Configuration) -> HttpPushSender | None:
         raise ConfigurationError([str(error)]) from error
 
 
+def build_callback_key(configuration: Configuration) -> CallbackKey:
+    file = configuration.path(configuration.gateway.keys.callback_key)
+    try:
+        key = CallbackKey(file)
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigurationError([f"keys.callback_key: {error}"]) from error
+    if configuration.gateway.mode == "production" and SANDBOX.encode() in file.read_bytes():
+        raise ConfigurationError(["keys.callback_key: production does not run on the sandbox's keys"])
+    return key
+
+
+def build_callbacks(configuration: Configuration) -> Mapping[str, CallbackRules]:
+    """Of the relying parties that have a callback; every fault of them at once."""
+    key = build_callback_key(configuration)
+    found: dict[str, CallbackRules] = {}
+    faults: list[str] = []
+    for party in configuration.gateway.relying_party:
+        if (table := party.callback) is None:
+            continue
+        ca_file = None if table.ca_file is None else configuration.path(table.ca_file)
+        try:
+            sender = HttpCallbackSender(
+                table.url, allowed_networks=table.allowed_networks, key=key, ca_file=ca_file
+            )
+        except (OSError, ValueError) as error:
+            faults.append(f"relying_party {party.id}: callback: {error}")
+        else:
+            retry = timedelta(seconds=table.retry_seconds)
+            found[party.id] = CallbackRules(sender, tuple(table.events), retry)
+    if faults:
+        raise ConfigurationError(faults)
+    return found
+
+
 def _refuse_readable(configuration: Configuration) -> None:
     """A secret that others on the machine can read is none."""
     keys = configuration.gateway.keys
@@ -113,6 +150,7 @@ def _refuse_readable(configuration: Configuration) -> None:
         keys.encryption_keys,
         keys.index_secret,
         keys.activation_secret,
+        keys.callback_key,
     )
     readable = [path for path in map(configuration.path, secret) if path.stat().st_mode & 0o077]
     if readable:

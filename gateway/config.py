@@ -7,6 +7,7 @@ folder; relative paths are relative to that folder. Building the parts from it i
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import tomllib
@@ -14,10 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gateway.core.activation import BASE_URL
+from gateway.core.callback import TYPES, USUAL
 from gateway.core.model import Channel, Factor, Kind
 from gateway.core.profile import MAX_FAILURES_CEILING, SignatureProfile, parse_profile
 
@@ -113,6 +116,8 @@ class Keys(_Table):
     index_secret: Path
     activation_secret: Path
     """Each a file of 64 hexadecimal digits."""
+    callback_key: Path
+    """A P-256 private key, PEM."""
 
 
 class Registration(_Table):
@@ -125,10 +130,51 @@ class Push(_Table):
     relay: Annotated[str, Field(pattern=r"^https?://")]
 
 
+def _network(value: str) -> str:
+    if ipaddress.ip_network(value).prefixlen == 0:
+        raise ValueError("a network of every address allows everything")
+    return value
+
+
+def _event_type(value: str) -> str:
+    if value not in TYPES:
+        raise ValueError(f"no such event: one of {', '.join(TYPES)}")
+    return value
+
+
+class Callback(_Table):
+    url: Annotated[
+        str,
+        Field(max_length=500, pattern=r"^https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?(/[!-~]*)?$"),
+    ]
+    allowed_networks: Annotated[list[Annotated[str, AfterValidator(_network)]], Field(min_length=1)]
+    ca_file: Path | None = None
+    """PEM; without it the system's CAs."""
+    retry_seconds: Annotated[int, Field(ge=60, le=2_592_000)] = 259_200
+    events: Annotated[list[Annotated[str, AfterValidator(_event_type)]], Field(min_length=1)] = list(USUAL)
+
+    @model_validator(mode="after")
+    def _address(self) -> Callback:
+        parts = urlsplit(self.url)
+        if "#" in self.url or parts.port == 0:
+            raise ValueError("url: no fragment, and a port that can be")
+        if parts.scheme == "http" and parts.hostname != "127.0.0.1":
+            raise ValueError("url: https, or in a sandbox http to 127.0.0.1")
+        try:
+            literal = ipaddress.ip_address(parts.hostname or "")
+        except ValueError:
+            return self
+        if not any(literal in ipaddress.ip_network(network) for network in self.allowed_networks):
+            raise ValueError("url: its address lies in none of allowed_networks")
+        return self
+
+
 class RelyingPartyTable(_Table):
     id: Name
     name: Annotated[str, Field(min_length=1, max_length=120)]
     profiles: list[Name]
+    callback: Callback | None = None
+    """Without it the relying party is told nothing."""
 
 
 class GatewayTable(_Table):
@@ -151,6 +197,9 @@ class GatewayTable(_Table):
                 raise ValueError("production needs database.dsn: the embedded database is for the sandbox")
             if not self.public_url.startswith("https://"):
                 raise ValueError("production needs a public_url that is https")
+            for party in self.relying_party:
+                if party.callback is not None and not party.callback.url.startswith("https://"):
+                    raise ValueError(f"production needs a callback.url that is https: {party.id}")
         return self
 
 
@@ -264,6 +313,12 @@ def load(folder: Path) -> Configuration:
                     faults.append(
                         f"{folder / MAIN}: relying_party {party.id}: no profile {name} in profiles/"
                     )
+            ca_file = None if party.callback is None else party.callback.ca_file
+            if ca_file is not None and not (folder / ca_file).is_file():
+                faults.append(
+                    f"{folder / MAIN}: relying_party {party.id}: callback.ca_file: there is no file"
+                    f" {folder / ca_file}"
+                )
         for caller in callers.values():
             if caller.relying_party not in tenants:
                 faults.append(f"{folder / 'callers'}: {caller.id}: no relying party {caller.relying_party}")
@@ -323,7 +378,11 @@ def _line(text: str, location: tuple[int | str, ...]) -> int:
             counts[name] = counts.get(name, -1) + 1
             table = [*name.split("."), counts[name]]
         elif header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
-            table = list(header.group(1).split("."))
+            table = []
+            for name in header.group(1).split("."):
+                table.append(name)
+                if name in counts and len(table) == 1:  # a table of the last one of an array
+                    table.append(counts[name])
         elif key := re.match(r"\s*([\w-]+)\s*=", line):
             here = [*table, key.group(1)]
             if here == list(location[: len(here)]) and len(here) > depth:

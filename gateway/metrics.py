@@ -37,6 +37,18 @@ TRANSACTIONS = Gauge(
 WAKES = Gauge(
     "gateway_wakes_due", "Wake-ups not sent yet.", ["relying_party"], multiprocess_mode="mostrecent"
 )
+CALLBACKS = Gauge(
+    "gateway_callbacks",
+    "Callbacks that their bank has not accepted: pending, or dead (given up).",
+    ["relying_party", "state"],
+    multiprocess_mode="mostrecent",
+)
+CALLBACK_AGE = Gauge(
+    "gateway_callbacks_oldest_seconds",
+    "Age of the oldest event that its bank was not told of yet; 0 without one.",
+    ["relying_party"],
+    multiprocess_mode="mostrecent",
+)
 CERTIFICATES = Gauge(
     "gateway_certificate_end_seconds",
     "When a certificate or CRL ends, in seconds since 1970.",

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
+from gateway.core.callback import Callback
 from gateway.core.model import (
     DeviceBinding,
     RawAssertion,
@@ -52,6 +53,15 @@ class Wake:
     attempts: int
     push_targets: tuple[str, ...]
     """Of the subject's active devices; read when the entry is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackBacklog:
+    pending: int
+    dead: int
+    """Given up: kept until somebody looks."""
+    oldest: datetime | None
+    """When the oldest event happened that its bank does not know yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +248,31 @@ class WorkStore(Protocol):
 
     def forget_nonces(self, relying_party: str, *, at: datetime) -> int: ...
 
+    def take_callbacks(
+        self, relying_party: str, *, wanted: Sequence[str], at: datetime, lease_seconds: int, limit: int
+    ) -> tuple[Sequence[Callback], int]:
+        """Due entries of wanted types, each leased to the caller and the first of its entity; and how many
+        others were dropped, of types that are not wanted. Together at most ``limit``."""
+        ...
+
+    def drop_callbacks(self, relying_party: str, *, limit: int) -> int:
+        """Of one that is told nothing: whatever there is, the dead too."""
+        ...
+
+    def callback_accepted(self, callback: Callback) -> None:
+        """Removes the entry."""
+        ...
+
+    def callback_failed(self, callback: Callback, *, retry_at: datetime) -> None:
+        """Nothing happens where somebody else took it since; likewise callback_died."""
+        ...
+
+    def callback_died(self, callback: Callback, *, at: datetime) -> None:
+        """It is kept, never sent again, and holds up no later one."""
+        ...
+
+    def callback_backlog(self, relying_party: str) -> CallbackBacklog: ...
+
 
 class CrlStore(Protocol):
     def latest_crl(self, issuer: bytes) -> Crl | None: ...
@@ -286,6 +321,12 @@ class DeviceCA(Protocol):
 class PushSender(Protocol):
     def send(self, target: str, *, wake_id: UUID) -> None:
         """Raises UnavailableError where the push service did not take it."""
+        ...
+
+
+class CallbackSender(Protocol):
+    def send(self, callback: Callback, *, at: datetime) -> str | None:
+        """None where the bank accepted it, else a code word that says why not."""
         ...
 
 

@@ -142,6 +142,10 @@ def make_sandbox(folder: Path, *, port: int, at: datetime) -> None:
         private = issuer.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         write_secret(folder / "keys" / f"{name}.key.pem", private)
         write_secret(folder / "keys" / f"{name}.pem", issuer.certificate.public_bytes(Encoding.PEM))
+    private = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    write_secret(folder / "keys" / "callback.key.pem", f"{SANDBOX} callback key\n".encode() + private)
     write_secret(folder / "keys" / "trust.pem", pki.trust_pem())
     key_id = secrets.token_hex(4)
     write_secret(

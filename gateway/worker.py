@@ -1,4 +1,4 @@
-"""Everything that happens later: expiry, wake-ups, unfinished seals, forgotten nonces.
+"""Everything that happens later: expiry, wake-ups, callbacks, unfinished seals, forgotten nonces.
 
 The law: each job runs in a thread of its own, in one process at a time under a lease in the database, and
 every step of it may be repeated: what a killed worker left, the next one finishes. One job's or one
@@ -21,6 +21,7 @@ import structlog
 
 from gateway import metrics
 from gateway.composition import (
+    build_callbacks,
     build_gateway,
     build_push,
     build_store,
@@ -32,6 +33,7 @@ from gateway.core.model import utc_now, uuid7
 from gateway.logs import configure_logging
 from gateway.ports import PushSender, Wake, WorkStore
 from gateway.services import transactions
+from gateway.services.callbacks import CallbackRules, Deliveries
 from gateway.services.context import Gateway
 from gateway.services.evidence import complete
 
@@ -49,6 +51,8 @@ SEAL_AFTER = timedelta(seconds=2)
 WAKE_LEASE_SECONDS = 60
 """More than a relay that never answers can take, for every device of a subject."""
 WAKE_BACKOFF_SECONDS = (1, 2, 5, 10, 30, 60)
+REST_SECONDS = 3.0
+"""What callbacks under way get at the end of the process; what does not end in it is sent again."""
 
 
 @dataclass(slots=True)
@@ -60,11 +64,18 @@ class Worker:
     holder: str
     postponed: dict[UUID, tuple[datetime, int]] = field(default_factory=dict)
     """When what failed is due again, and the pause before it, in seconds."""
+    callbacks: Mapping[str, CallbackRules] = field(default_factory=dict)
+    """Of the relying parties that are told."""
+    deliveries: Deliveries = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.deliveries = Deliveries(self.store, rules=self.callbacks, clock=self.gateway.clock)
 
     def jobs(self) -> Mapping[str, Callable[[str, datetime], int]]:
         return {
             "expiry": self.expire,
             "outbox": self.wake,
+            "callbacks": self.call_back,
             "seals": self.seal,
             "nonces": self.forget,
             "metrics": self.measure,
@@ -134,12 +145,20 @@ class Worker:
         else:
             self.store.wake_sent(wake, at=at)
 
+    def call_back(self, tenant: str, at: datetime) -> int:
+        return self.deliveries.begin(tenant, at=at)
+
     def measure(self, tenant: str, at: datetime) -> int:
         for name, number in self.store.backlog(tenant).items():
             if name == "WAKES":
                 metrics.WAKES.labels(tenant).set(number)
             else:
                 metrics.TRANSACTIONS.labels(tenant, name).set(number)
+        told = self.store.callback_backlog(tenant)
+        age = 0.0 if told.oldest is None else (at - told.oldest).total_seconds()
+        metrics.CALLBACKS.labels(tenant, "pending").set(told.pending)
+        metrics.CALLBACKS.labels(tenant, "dead").set(told.dead)
+        metrics.CALLBACK_AGE.labels(tenant).set(max(0.0, age))
         return 0
 
     def forget(self, tenant: str, at: datetime) -> int:
@@ -181,6 +200,7 @@ def main() -> int:
     over.wait()
     for thread in threads:
         thread.join()
+    current[0].deliveries.rest(seconds=REST_SECONDS)
     return 0
 
 
@@ -195,6 +215,7 @@ def _from_environment() -> Worker:
         store=store,
         push=build_push(configuration),
         holder=f"{socket.gethostname()}-{uuid7(utc_now())}",
+        callbacks=build_callbacks(configuration),
     )
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from gateway.composition import build_gateway, build_store
+from gateway.composition import build_callback_key, build_gateway, build_store
 from gateway.config import Configuration
 from gateway.core.errors import GatewayError, NotFound
+from gateway.core.keys import jwk_of
 from gateway.device.application import device_app
 from gateway.metrics import exposition
+from gateway.outbound.callback import CallbackKey
 from gateway.services.context import Gateway
 from gateway.soap.application import soap_app
 from gateway.soap.security import CallerCredential, UsernameTokenAuthenticator
@@ -38,6 +40,7 @@ def build_application(configuration: Configuration, gateway: Gateway) -> Applica
         ("/soap/", soap),
         ("/schemas/", soap),
         ("/device/", device_app(gateway, max_bytes=table.web.max_device_request_bytes)),
+        ("/callbacks/", _CallbackKeys(build_callback_key(configuration))),
         ("/health/", _Health(gateway)),
         ("/metrics", _metrics),
     ]
@@ -50,6 +53,19 @@ def build_application(configuration: Configuration, gateway: Gateway) -> Applica
         return problem(NotFound(), correlation_id=new_correlation_id()).send(start_response)
 
     return application
+
+
+@dataclass(frozen=True, slots=True)
+class _CallbackKeys:
+    """``/callbacks/keys``: what banks verify callbacks with, as a JWK set (RFC 7517 section 5)."""
+
+    key: CallbackKey
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") != "/callbacks/keys":
+            return problem(NotFound(), correlation_id=new_correlation_id()).send(start_response)
+        jwk = {**jwk_of(self.key.public), "kid": self.key.id, "use": "sig", "alg": "ES256"}
+        return json_response(200, {"keys": [jwk]}).send(start_response)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ The law: a request carries exactly one signature (RFC 9421 section 2 and 3) over
 ``@target-uri`` and ``content-digest`` (RFC 9530, one ``sha-256``, for an empty body too), with exactly the
 parameters ``created``, ``nonce``, ``keyid``, ``alg`` and ``tag``. The target is what the verifier was
 configured to be, never what the request says of its host. ``created`` lies within a minute of ``at``.
-The signature base is built, and the fields are parsed, by http-message-signatures. Whether the nonce
-was seen before, and who may use the key, is left to the caller of ``verify``.
+The signature base is built, and the fields are parsed, by http-message-signatures. A callback is signed
+likewise, with ``expires`` and a tag of its own, so that neither can pass for the other. Whether the nonce was
+seen before, and who may use the key, is left to the caller of ``verify``.
 """
 
 from __future__ import annotations
@@ -34,8 +35,12 @@ COMPONENTS: Final = ("@method", "@target-uri", "content-digest")
 TAG: Final = "mobileid-gateway"
 WINDOW: Final = timedelta(seconds=60)
 """How far ``created`` may lie from the verifier's time, either way."""
+CALLBACK_TAG: Final = "mobileid-gateway-callback"
+CALLBACK_LIFETIME: Final = timedelta(minutes=5)
+"""From ``created`` to ``expires``: each attempt is signed anew."""
 LABEL: Final = "device"
 """What we write; the label is not signed, and any is accepted."""
+CALLBACK_LABEL: Final = "gateway"
 _PARAMETERS: Final = frozenset({"created", "nonce", "keyid", "alg", "tag"})
 _COVERED: Final = (*(f'"{name}"' for name in COMPONENTS), '"@signature-params"')
 _KEYID: Final = re.compile(rf'keyid="({LOWER_UUID})"')
@@ -127,16 +132,27 @@ def sign(
     ``signer`` gives r || s (ECDSA P-256 SHA-256) over the signature base, wherever its key is.
     """
     request = SignedRequest(method=method, url=url, body=body)
-    prepared = _SIGNER.prepare(
-        request,
-        key_id=str(key_id),
+    return _sign(request, signer, key_id=str(key_id), created=at, nonce=nonce, label=LABEL, tag=TAG)
+
+
+def sign_callback(
+    *, url: str, body: bytes, key_id: str, nonce: str, at: datetime, signer: Callable[[bytes], bytes]
+) -> dict[str, str]:
+    """The header fields that make a POST to a bank one that the gateway signed; ``signer`` as above."""
+    return _sign(
+        SignedRequest(method="POST", url=url, body=body),
+        signer,
+        key_id=key_id,
         created=at,
+        expires=at + CALLBACK_LIFETIME,
         nonce=nonce,
-        label=LABEL,
-        tag=TAG,
-        covered_component_ids=COMPONENTS,
-        body=body,
+        label=CALLBACK_LABEL,
+        tag=CALLBACK_TAG,
     )
+
+
+def _sign(request: SignedRequest, signer: Callable[[bytes], bytes], **parameters: Any) -> dict[str, str]:
+    prepared = _SIGNER.prepare(request, covered_component_ids=COMPONENTS, body=request.body, **parameters)
     _SIGNER.apply(request, prepared, signer(prepared.signature_base))
     return {name.lower(): value for name, value in request.headers.items()}
 

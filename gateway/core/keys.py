@@ -7,6 +7,10 @@ point, in its one encoding; a signature is 64 bytes, r and s each 32 bytes big-e
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -43,6 +47,19 @@ def parse_p256(spki: bytes) -> ec.EllipticCurvePublicKey:
 
 def spki_of(key: ec.EllipticCurvePublicKey) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def jwk_of(key: ec.EllipticCurvePublicKey) -> dict[str, str]:
+    """Its required members alone (RFC 7518 section 6.2.1), in the order of RFC 7638."""
+    point = key.public_numbers()
+    x, y = (base64.urlsafe_b64encode(n.to_bytes(32, "big")).rstrip(b"=").decode() for n in (point.x, point.y))
+    return {"crv": "P-256", "kty": "EC", "x": x, "y": y}
+
+
+def thumbprint(key: ec.EllipticCurvePublicKey) -> str:
+    """RFC 7638, with SHA-256, as base64url without padding."""
+    digest = hashlib.sha256(json.dumps(jwk_of(key), separators=(",", ":")).encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def verify_p256(key: ec.EllipticCurvePublicKey, signature: bytes, *, data: bytes) -> None:

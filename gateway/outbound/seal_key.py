@@ -18,14 +18,19 @@ from gateway.core.certpath import Role
 from gateway.core.keys import sign_p256
 
 
+def read_key(file: Path) -> ec.EllipticCurvePrivateKey:
+    """Raises ValueError for anything but a P-256 key in PEM."""
+    key = load_pem_private_key(file.read_bytes(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ValueError(f"{file}: not a P-256 key")
+    return key
+
+
 class FileKey:
     """A P-256 key and its certificate chain from two PEM files; raises ValueError where they do not fit."""
 
     def __init__(self, key_file: Path, chain_file: Path) -> None:
-        key = load_pem_private_key(key_file.read_bytes(), password=None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-            raise ValueError(f"{key_file}: not a P-256 key")
-        self.key = key
+        self.key = key = read_key(key_file)
         self.certificates = x509.load_pem_x509_certificates(chain_file.read_bytes())
         if self.certificates[0].public_key() != key.public_key():
             raise ValueError(f"{chain_file}: the first certificate is not for the key in {key_file}")

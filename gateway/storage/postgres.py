@@ -22,6 +22,7 @@ from gateway.core.profile import STARTS_SECONDS, SignatureProfile
 from gateway.core.transaction import TRANSITIONS, Event, State, Transaction, next_state
 from gateway.ports import StoredEvidence
 from gateway.storage import rows
+from gateway.storage.callbacks import CallbackQueries
 from gateway.storage.enrolment import EnrolmentQueries
 from gateway.storage.pool import Row
 from gateway.storage.queries import EVENT, NOT_ERASED
@@ -81,7 +82,7 @@ WITH moved AS (
 )"""
 
 
-class PostgresStore(EnrolmentQueries, WorkQueries):
+class PostgresStore(EnrolmentQueries, WorkQueries, CallbackQueries):
     """Store, WorkStore and CrlStore over one pool."""
 
     # transactions

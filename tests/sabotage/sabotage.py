@@ -55,6 +55,7 @@ _STORE: Final = ("test_storage_store", "test_guards", "test_storage_protection",
 _CORE: Final = ("test_core_statement", "test_core_profile", "test_core_assertion", "test_transaction")
 _SOAP: Final = ("test_soap_gate", "test_guards", "test_soap_face", "test_soap_contract")
 _DEVICE: Final = ("test_device_messages", "test_device_authentication", "test_device_activation")
+_CALLBACKS: Final = ("test_callbacks", "test_callback_sender")
 TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/core/text.py": (("test_guards", "test_text"),),
     "gateway/core/transaction.py": (("test_transaction", "test_guards"), ("test_walk",)),
@@ -72,6 +73,7 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/soap/guard.py": (_SOAP,),
     "gateway/soap/validation.py": (_SOAP,),
     "gateway/soap/security.py": (_SOAP,),
+    "gateway/services/callbacks.py": (_CALLBACKS,),
     "gateway/services/*.py": (("test_walk", "test_guards"), ("test_faults", "test_soap_face", *_DEVICE)),
     "gateway/device/authentication.py": (("test_device_authentication", "test_guards"), ("test_walk",)),
     "gateway/device/messages.py": (("test_device_messages", "test_device_activation", "test_guards"),),
@@ -81,6 +83,8 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/storage/enrolment.py": (_STORE, ("test_walk", "test_device_store")),
     "gateway/storage/postgres.py": (_STORE, ("test_walk", "test_device_store")),
     "gateway/storage/work.py": (_STORE, ("test_walk", "test_device_store")),
+    "gateway/storage/callbacks.py": (_CALLBACKS,),
+    "gateway/outbound/callback.py": (_CALLBACKS,),
     "gateway/storage/migrations/*.sql": ((*_STORE, "test_storage_migrate"),),
 }
 """Which tests know a module, the quickest first; in this order the modules are taken."""
