@@ -39,13 +39,13 @@ from gateway.core.model import (
     utc_now,
     whole_seconds,
 )
+from gateway.core.shown import shown_text
 from gateway.core.text import displayable
 
 PLATFORM: Final = "reference"
 _MAX_TEXT: Final = 200_000
 """Code points: the most that any signature profile allows."""
-_MAX_LINE: Final = 200
-_MEDIA_TYPE: Final = "text/plain"
+_MAX_NAME: Final = 200
 _FACTORS: Final = frozenset({Factor.DEVICE, Factor.PIN})
 
 
@@ -240,19 +240,24 @@ class Authenticator:
             raise NotTrusted("The transaction is for another relying party or subject.")
         if not content.texts or content.payment is not None or content.documents:
             raise CannotShow("This authenticator shows texts, and nothing else.")
-        _check_shown(content.relying_party.name, field="relying party", multiline=False)
+        _check_name(content.relying_party.name)
         for shown in content.texts:
-            if shown.media_type != _MEDIA_TYPE:
-                raise CannotShow("This authenticator shows plain text, and nothing else.")
-            _check_shown(shown.title, field="title", multiline=False)
-            _check_shown(shown.text, field="text", multiline=True)
+            _check_text(shown)
 
 
-def _check_shown(text: str, *, field: str, multiline: bool) -> None:
-    limit = _MAX_TEXT if multiline else _MAX_LINE
+def _check_name(name: str) -> None:
     try:
-        as_shown = displayable(text, field=field, max_length=limit, multiline=multiline)
+        displayable(name, field="name", max_length=_MAX_NAME, multiline=False)
     except GatewayError as error:
-        raise CannotShow(f"The {field} cannot be shown faithfully. {error.message}") from error
-    if as_shown != text:
-        raise CannotShow(f"The {field} would be shown otherwise than it is signed.")
+        raise CannotShow(f"The bank's name cannot be shown faithfully. {error.message}") from error
+
+
+def _check_text(shown: statement.ShownText) -> None:
+    try:
+        as_shown = shown_text(
+            shown.title, text=shown.text, media_type=shown.media_type, max_length=_MAX_TEXT, field="text"
+        )
+    except GatewayError as error:
+        raise CannotShow(f"The text cannot be shown faithfully. {error.message}") from error
+    if as_shown != shown:
+        raise CannotShow("The text would be shown otherwise than it is signed.")

@@ -19,6 +19,7 @@ from gateway.authenticator.authenticator import Authenticator, Shown
 from gateway.authenticator.errors import AuthenticatorError
 from gateway.authenticator.keystore import Keystore
 from gateway.core.model import Decision, format_time
+from gateway.core.shown import as_text
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -157,7 +158,7 @@ def _print(shown: Shown) -> None:
     print(f"Created: {format_time(content.created_at)}")
     print(f"Expires: {format_time(content.expires_at)}")
     for text in content.texts:
-        print(f"Title: {text.title}\n\n{text.text}\n")
+        print(f"Title: {text.title}\n\n{as_text(text)}\n")
     sys.stdout.flush()
 
 

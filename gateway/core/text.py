@@ -73,6 +73,17 @@ _BLANK_SYMBOLS: Final = frozenset("\u2800\U00013441\U00013442\U0001d159")
 """Letters and symbols by category, drawn as nothing: braille blank, hieroglyph blanks, null notehead."""
 
 
+def category(char: str) -> str:
+    """The general category of one character, by the pinned tables."""
+    found: str = unicodedata2.category(char)
+    return found
+
+
+def is_nfc(text: str) -> bool:
+    """By the pinned tables."""
+    return bool(unicodedata2.normalize("NFC", text) == text)
+
+
 def displayable(text: str, *, field: str, max_length: int, multiline: bool = True) -> str:
     """The text to be shown and signed: ``text`` with LF line ends, if it keeps the law above.
 

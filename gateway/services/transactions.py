@@ -46,16 +46,15 @@ from gateway.core.model import (
     whole_seconds,
 )
 from gateway.core.profile import LIFETIME_FLOOR_SECONDS, SignatureProfile, acr_of, parse_profile
-from gateway.core.statement import Content, ShownText
-from gateway.core.text import UNICODE_VERSION, displayable
+from gateway.core.shown import shown_text
+from gateway.core.statement import Content
+from gateway.core.text import UNICODE_VERSION
 from gateway.core.transaction import FINAL, Event, State, Transaction, advance
 from gateway.services.context import Gateway
 from gateway.services.enrolment import external_ref_of, request_digest, request_id_of
 from gateway.services.evidence import complete
 
 MAX_WAIT_SECONDS = 30
-MAX_TITLE_LENGTH = 200
-MEDIA_TYPES = frozenset({"text/plain"})
 _LOCALE = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?\Z")
 _ATTEMPTS = 5
 
@@ -93,12 +92,8 @@ def start_consent_signature(
     )
     if not _LOCALE.match(locale):
         raise InvalidValue("A language tag such as en, de-CH or zh-Hant-TW.", field="locale")
-    if media_type not in MEDIA_TYPES:
-        raise InvalidValue("text/plain is accepted.", field="preContext.mediaType")
-    shown = ShownText(
-        title=displayable(title, field="preContext.title", max_length=MAX_TITLE_LENGTH, multiline=False),
-        text=displayable(text, field="preContext.content", max_length=chosen.max_text_length),
-        media_type=media_type,
+    shown = shown_text(
+        title, text=text, media_type=media_type, max_length=chosen.max_text_length, field="preContext"
     )
     subject = gw.store.subject_by_ref(caller.relying_party, external_ref)
     if subject is None:
