@@ -11,12 +11,13 @@ import re
 import string
 import sys
 from collections.abc import Iterator
-from html import escape, unescape
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given
+import unicodedata2
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -98,6 +99,7 @@ LINES = st.lists(
                      "\\*", "\\#", "€", "(", ")", ".", "“", " ", "\\", "&", "<b>", "---", "===", "|"]),
     max_size=14,
 ).map("".join)  # fmt: skip
+SYMBOLS = [char for char in map(chr, range(0x80, 0x110000)) if unicodedata2.category(char)[0] in "PS"]
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn", "Co", "Cf")), min_size=1)
 
 
@@ -134,6 +136,8 @@ def sources(draw: st.DrawFn) -> str:
     return "\n\n".join(made)
 
 
+often = settings(max_examples=150, suppress_health_check=[HealthCheck.filter_too_much], deadline=None)
+
 ANY = st.one_of(sources(), TEMPTING, LINES, st.text(max_size=60))
 
 
@@ -157,6 +161,7 @@ def without_markup(source: str) -> str:
     return "\n".join(lines)
 
 
+@often
 @given(ANY)
 @example("a*\\(b*")
 @example("*a*\\\\\\\nb")
@@ -165,6 +170,7 @@ def test_nothing_is_lost_and_nothing_invented(source: str) -> None:
     assert plain(made) == without_markup(shown)
 
 
+@often
 @given(ANY)
 @example("**a:**\\\nb")
 @example(".*(a)*(b)*c*")
@@ -173,6 +179,7 @@ def test_a_foreign_renderer_shows_the_same(source: str) -> None:
     assert html(made) == FOREIGN.render(shown)
 
 
+@often
 @given(ANY)
 def test_the_words_of_the_html_are_the_words_of_the_text(source: str) -> None:
     _, made = read(source)
@@ -194,17 +201,16 @@ def _unmarked(made: tuple[Block, ...], text: str, markers: re.Pattern[str]) -> s
     )
 
 
+@often
 @given(ANY)
 def test_the_rendering_may_itself_be_shown(source: str) -> None:
     """No mark moves onto another letter, no letters join, when the markup is gone."""
     _, made = read(source)
     text = plain(made)
-    try:
-        assert displayable(text, field="content", max_length=10_000) == text
-    except InvalidValue:  # blank: of an ink that was markup only
-        assert not re.search(r"\w", text)
+    assert displayable(text, field="content", max_length=10_000) == text
 
 
+@often
 @given(ANY)
 def test_html_has_elements_without_attributes_and_nothing_else(source: str) -> None:
     _, made = read(source)
@@ -218,10 +224,11 @@ def test_every_string_is_accepted_or_refused(source: str) -> None:
     """Also one that nobody should ask about: parse() never fails otherwise."""
     try:
         made = blocks(source)
-    except TextNotMarkdown as error:
-        assert 1 <= line_of(error) <= source.count("\n") + 1
+    except TextNotMarkdown as refused:
+        line = line_of(refused)
     else:
-        assert made
+        line = len(plain(made).split("\n"))
+    assert 1 <= line <= source.count("\n") + 1
 
 
 @given(WORDS)
@@ -250,6 +257,21 @@ def test_random_sources_are_accepted_often_enough_to_tell() -> None:
 
     count()
     assert counted[True] > 10
+
+
+@pytest.mark.parametrize("shape", ["**{}**a", "a**{}**", "{}**€**", "**€**{}", "*€*{}\\*", "{}*({})*{}"])
+def test_flanking_is_that_of_the_foreign_renderer_for_every_sign(shape: str) -> None:
+    """Also for those that are younger than the tables of the Python that runs."""
+    accepted = 0
+    for char in SYMBOLS:
+        source = shape.format(*[char] * 3)
+        try:
+            made = blocks(source)
+        except TextNotMarkdown:
+            continue
+        accepted += 1
+        assert html(made) == FOREIGN.render(source), hex(ord(char))
+    assert accepted or shape in {"**{}**a", "a**{}**"}
 
 
 # Hostile ones.
@@ -329,13 +351,12 @@ def test_lines_are_bounded() -> None:
     assert line_of(refusal("a\\\n" * MAX_LINES + "a")) == MAX_LINES + 1
 
 
-@pytest.mark.parametrize("char", string.punctuation)
-def test_a_refusal_tells_nothing_of_the_words(char: str) -> None:
-    for source in (f"secret {char} secret", f"{char}secret", f"secret{char}", f"secret\\\n{char}{char} secret"):
-        try:
-            blocks(source)
-        except TextNotMarkdown as error:
-            assert "secret" not in error.message
+@pytest.mark.parametrize(
+    "source", ["secret {} secret", "# secret{}", "- secret\n{}secret", "{}secret\nsecret"]
+)
+@pytest.mark.parametrize("sign", "*`_[]<>&#~\\")
+def test_a_refusal_tells_nothing_of_the_words(source: str, sign: str) -> None:
+    assert "secret" not in refusal(source.format(sign)).message
 
 
 # Media types.
@@ -391,7 +412,9 @@ def test_the_schemas_name_every_media_type(file: str) -> None:
 
 def examples() -> Iterator[tuple[str, str, str]]:
     yield from re.findall(
-        r"^```markdown\n(.*?)\n```\n\n```text\n(.*?)\n```\n\n```html\n(.*?)\n```$", PAGE, re.MULTILINE | re.DOTALL
+        r"^```markdown\n(.*?)\n```\n\n```text\n(.*?)\n```\n\n```html\n(.*?)\n```$",
+        PAGE,
+        re.MULTILINE | re.DOTALL,
     )
 
 

@@ -1,4 +1,4 @@
-r"""The markdown that may be shown and signed: ``text/markdown; variant=mobileid-1``, ``docs/markdown.md``.
+"""The markdown that may be shown and signed: ``text/markdown; variant=mobileid-1``, ``docs/markdown.md``.
 
 The law: what you see is what you sign. The source is what is signed; both renderings are the source with
 nothing but its markup taken away, in order and line by line: nothing of it is hidden, nothing is added.
@@ -10,12 +10,13 @@ A text that stands in the grammar has one reading by each of these rules:
 
 1. blocks are separated by one empty line; a block is a heading, a paragraph, or a list, by its first line;
 2. each line is whole: inline text by itself; a paragraph's lines but the last end in a hard break;
-3. \ * ` _ [ ] < > & # ~ never stand for themselves, and nothing stands at a line's start that anywhere opens
+3. \\ * ` _ [ ] < > & # ~ never stand for themselves, and nothing stands at a line's start that anywhere opens
    a list, a rule, a table or an underlined heading; both are written with a backslash;
 4. an ordered list counts 1, 2, 3: every renderer counts so, whatever the source says;
 5. a run of ``*`` opens or closes where all versions of the flanking rules agree, which differ over symbols;
 6. no space stands at a line's end, nor two together: HTML would show fewer;
-7. what markup separates does not join: no mark stands first in a span, and the words without it are NFC.
+7. what markup separates does not join: no mark stands first in a span, and the words without it are NFC;
+8. each line has ink besides its markup.
 
 It reads each character a fixed number of times. Left to ``text``: which characters may be shown at all. That
 is asked first.
@@ -32,13 +33,21 @@ from html import escape
 from typing import Final, NoReturn
 
 from gateway.core.errors import TextNotMarkdown
-from gateway.core.text import category, is_nfc
+from gateway.core.text import category, has_ink, is_nfc
 
 MAX_LINES: Final = 2_000
 """Lines of a source, empty ones among them."""
 
 _ESCAPABLE: Final = frozenset(string.punctuation)
 """ASCII punctuation: CommonMark 0.31.2, 2.4."""
+
+_OLD_PUNCTUATION: Final = (
+    ("\u00a1", "\u00bf"),
+    ("\u2010", "\u205e"),
+    ("\u3001", "\u3011"),
+    ("\uff01", "\uff65"),
+)
+"""Ranges without a punctuation mark that is younger than Unicode 4.1 (2005): whatever tables one has."""
 
 _TOKEN: Final = re.compile(
     r"(?P<words>[^\\*`_\[\]<>&#~]+)|\\(?P<escaped>.?)|(?P<run>\*+)|(?P<bare>[`_\[\]<>&#~])", re.DOTALL
@@ -213,8 +222,11 @@ def _line(line: _Source, text: str) -> Line:
     end_span()
     if style is not Style.PLAIN:
         line.refuse("an emphasis is not closed in its line")
-    if not is_nfc("".join(span.text for span in spans)):
+    shown = _words(tuple(spans))
+    if not is_nfc(shown):
         line.refuse("letters that markup separates would join")
+    if not has_ink(shown):
+        line.refuse("nothing would be seen of it")
     return tuple(spans)
 
 
@@ -239,7 +251,9 @@ def _is_word(char: str) -> bool:
 
 def _is_edge(char: str) -> bool:
     """An end of the line, or white space or punctuation in every version."""
-    return char == "" or char in _ESCAPABLE or category(char)[0] in "ZP"
+    if char == "" or char in _ESCAPABLE or _is_space(char):
+        return True
+    return category(char)[0] == "P" and any(first <= char <= last for first, last in _OLD_PUNCTUATION)
 
 
 def _words(line: Line) -> str:

@@ -84,6 +84,11 @@ def is_nfc(text: str) -> bool:
     return bool(unicodedata2.normalize("NFC", text) == text)
 
 
+def has_ink(text: str) -> bool:
+    """Whether anything would be seen of it; a mark on a space is not enough."""
+    return any(category(char)[0] in "LNPS" and char not in _BLANK_SYMBOLS for char in text)
+
+
 def displayable(text: str, *, field: str, max_length: int, multiline: bool = True) -> str:
     """The text to be shown and signed: ``text`` with LF line ends, if it keeps the law above.
 
@@ -107,8 +112,7 @@ def displayable(text: str, *, field: str, max_length: int, multiline: bool = Tru
         offset = next(i for i, char in enumerate(text) if char in refused)
         raise _not_displayable(text, offset, "it does not show for what it is", field=field)
 
-    # A mark on a space is not enough.
-    if not any(cat[0] in "LNPS" and char not in _BLANK_SYMBOLS for char, cat in categories.items()):
+    if not has_ink(text):
         raise InvalidValue("The text is empty or blank.", field=field)
 
     marks = {char for char, category in categories.items() if category in _MARK_CATEGORIES}
