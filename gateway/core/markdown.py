@@ -212,7 +212,7 @@ def _line(line: _Source, text: str) -> Line:
                 if style is Style.PLAIN and len(said) in _STYLES and _opens(before, after):
                     end_span()
                     style = _STYLES[len(said)]
-                elif style is not Style.PLAIN and _STYLES.get(len(said)) is style and _closes(before, after):
+                elif _STYLES.get(len(said)) is style and _closes(before, after):
                     end_span()
                     style = Style.PLAIN
                 else:
