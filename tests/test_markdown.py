@@ -36,7 +36,7 @@ from gateway.core.markdown import (
     parse,
     plain,
 )
-from gateway.core.shown import MARKDOWN, MAX_TITLE_LENGTH, MEDIA_TYPES, PLAIN, as_text, shown_text
+from gateway.core.shown import MARKDOWN, MEDIA_TYPES, PLAIN, as_text, shown_text
 from gateway.core.statement import ShownText
 from gateway.core.text import displayable
 
@@ -386,7 +386,7 @@ def test_the_source_is_what_is_signed() -> None:
         ({"text": " "}, InvalidValue, "preContext.content"),
         ({"text": "a" * 1001}, TextTooLong, "preContext.content"),
         ({"title": "a\nb"}, TextNotDisplayable, "preContext.title"),
-        ({"title": "a" * (MAX_TITLE_LENGTH + 1)}, TextTooLong, "preContext.title"),
+        ({"title": "a" * 201}, TextTooLong, "preContext.title"),
     ],
 )
 def test_what_is_not_shown(changes: dict[str, str], error: type[GatewayError], field: str) -> None:
