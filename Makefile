@@ -12,8 +12,8 @@ export PYTHONDONTWRITEBYTECODE := 1
 help: ## What can be made
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/'
 
-demo: .venv/ready ## One consent signature, end to end: TEXT=path, TAMPER=1, PORT=number
-	@$(GATEWAY) demo --port $(PORT) $(if $(TEXT),--text "$(TEXT)") $(if $(TAMPER),--tamper)
+demo: .venv/ready ## One walk, end to end: WALK=name (consent), TEXT=path, TAMPER=1, PORT=number
+	@$(GATEWAY) demo --port $(PORT) $(if $(WALK),--walk "$(WALK)") $(if $(TEXT),--text "$(TEXT)") $(if $(TAMPER),--tamper)
 
 serve: .venv/ready ## A sandbox that stays up: PORT=number
 	@$(GATEWAY) sandbox serve --port $(PORT)

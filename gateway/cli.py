@@ -38,7 +38,7 @@ from gateway.core.certpath import Role, check_path, load_certificate, parse_trus
 from gateway.core.commands import xmlsec1_commands
 from gateway.core.conclusion import Conclusion, Finding, Indication
 from gateway.core.errors import GatewayError, MisuseError, UnreadableDocument
-from gateway.core.model import format_time, utc_now
+from gateway.core.model import Decision, format_time, utc_now
 from gateway.core.report import render
 from gateway.core.verifier import verify_evidence
 from gateway.demo import DemoFailed, demonstrate
@@ -48,8 +48,11 @@ from gateway.services.context import Gateway
 from gateway.storage.embedded import EmbeddedPostgres, EmbeddedUnavailable
 from gateway.storage.migrate import check, migrate
 from gateway.supervisor import ProcessSpec, run
+from gateway.walks import WALKS
 
 EXIT_CODES = {Indication.TOTAL_PASSED: 0, Indication.TOTAL_FAILED: 1, Indication.INDETERMINATE: 2}
+REFUSAL_PROVEN = 4
+"""TOTAL-PASSED, and what is proven is that the subject said no: never to be mistaken for a consent."""
 UNUSABLE = 3
 DEFAULT_PORT = 8765
 
@@ -143,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
         "verify",
         help="verify an evidence document, offline",
         description="Verifies FILE against the anchors and CRLs in PEM. Exit codes: 0 TOTAL-PASSED, "
-        "1 TOTAL-FAILED, 2 INDETERMINATE, 3 unusable input.",
+        "1 TOTAL-FAILED, 2 INDETERMINATE, 3 unusable input, 4 TOTAL-PASSED of a refusal.",
     )
     verify.add_argument("file", metavar="FILE", type=Path, help="the document, byte for byte as received")
     verify.add_argument("--trust", metavar="PEM", type=Path, required=True, help="anchors and CRLs in PEM")
@@ -178,6 +181,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--folder", type=Path, default=Path("var/demo"), help="default: %(default)s")
     demo.add_argument("--port", type=int, default=DEFAULT_PORT, help="default: %(default)s")
+    demo.add_argument(
+        "--walk", choices=sorted(WALKS), default="consent", help="what to walk (default: %(default)s)"
+    )
     demo.add_argument("--text", type=Path, metavar="FILE", help="what to sign (default: a mortgage consent)")
     demo.add_argument("--tamper", action="store_true", help="change one digit of the fetched document")
     demo.set_defaults(run=_demo)
@@ -398,6 +404,8 @@ def _evidence_verify(arguments: argparse.Namespace) -> int:
         page = render(conclusion, data=data, at=format_time(at), commands=commands)
         arguments.html.write_text(page, encoding="utf-8")
     print(json.dumps(_as_json(conclusion, at=at), indent=2) if arguments.json else describe(conclusion))
+    if conclusion.decision not in (None, Decision.APPROVED):
+        return REFUSAL_PROVEN
     return EXIT_CODES[conclusion.indication]
 
 
@@ -419,6 +427,7 @@ def _as_json(conclusion: Conclusion, *, at: datetime) -> dict[str, Any]:
         "subIndication": conclusion.sub_indication,
         "explanation": conclusion.explanation,
         "remedy": conclusion.remedy,
+        "decision": conclusion.decision,
         "at": format_time(at),
         "checks": [asdict(check) for check in conclusion.checks],
         "transaction": None if evidence is None else str(evidence.transaction_id),
@@ -493,7 +502,11 @@ def first_request(secret: str) -> str:
 def _demo(arguments: argparse.Namespace) -> int:
     _require_free(arguments.port)
     return demonstrate(
-        arguments.folder, port=arguments.port, text_file=arguments.text, tamper=arguments.tamper
+        arguments.folder,
+        port=arguments.port,
+        walk=arguments.walk,
+        text_file=arguments.text,
+        tamper=arguments.tamper,
     )
 
 

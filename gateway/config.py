@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gateway.core.activation import BASE_URL
-from gateway.core.model import Factor, Kind
+from gateway.core.model import Channel, Factor, Kind
 from gateway.core.profile import MAX_FAILURES_CEILING, SignatureProfile, parse_profile
 
 OPERATIONS = frozenset(
@@ -26,9 +26,14 @@ OPERATIONS = frozenset(
         "Heartbeat",
         "StartRegistration",
         "GetRegistration",
+        "StartAuthentication",
+        "StartAuthorisation",
         "StartConsentSignature",
+        "StartTextSignature",
         "GetTransaction",
         "CancelTransaction",
+        "RedeemAuthenticationCode",
+        "GetAuthorisationProof",
         "GetEvidence",
         "VerifyEvidence",
     }
@@ -179,10 +184,21 @@ class ProfileTable(_Table):
     max_failures: MaxFailures
     released_attributes: list[str]
     hardware_key: bool
+    algorithms: list[str]
+    channels: list[Channel]
+    evidence: bool
+    code_lifetime_seconds: int
+    number_matching: bool
+    not_me_locks: bool
+    max_waiting: int
+    max_starts: int
 
     def profile(self) -> SignatureProfile:
         fields = self.model_dump()
-        lists = {"factors": tuple(self.factors), "released_attributes": tuple(self.released_attributes)}
+        lists = {
+            name: tuple(getattr(self, name))
+            for name in ("factors", "released_attributes", "algorithms", "channels")
+        }
         return SignatureProfile(**{**fields, **lists})
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The demonstration: one consent signature from registration to verified evidence, step by step.
+"""The demonstration: one walk from registration to its result, the consent signature unless another is named.
 
 The law: nothing is simulated but the people. The gateway is the one that ``serve`` runs, the bank speaks
 SOAP through zeep, the authenticator speaks the device protocol, and the evidence is verified from the
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shlex
 import shutil
 import signal
@@ -23,9 +22,7 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
-from gateway.authenticator.authenticator import Authenticator
 from gateway.core.certpath import parse_trust
 from gateway.core.commands import xmlsec1_commands
 from gateway.core.conclusion import Indication
@@ -33,9 +30,9 @@ from gateway.core.model import format_time, utc_now
 from gateway.core.report import render
 from gateway.core.verifier import verify_evidence
 from gateway.sandbox import CALLER, make_sandbox, set_port
+from gateway.walks import WALKS, WalkFailed, arrive, say
 
 START_SECONDS = 60
-PIN = "271828"
 _AMOUNT = re.compile(r"(?:€|EUR)\s?\d[\d., ]*\d|\d[\d., ]*\d\s?(?:€|EUR)")
 
 
@@ -43,8 +40,8 @@ class DemoFailed(Exception):
     """What did not work, and where to look, in one sentence."""
 
 
-def demonstrate(folder: Path, *, port: int, text_file: Path | None, tamper: bool) -> int:
-    """Runs the whole walk; 0 when the evidence is TOTAL-PASSED, else the verifier's exit code."""
+def demonstrate(folder: Path, *, port: int, walk: str, text_file: Path | None, tamper: bool) -> int:
+    """Runs a whole walk; 0 when what it leaves is TOTAL-PASSED, else the verifier's exit code."""
     text = _text(text_file)
     title, _, _ = text.partition("\n")
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,65 +51,16 @@ def demonstrate(folder: Path, *, port: int, text_file: Path | None, tamper: bool
     set_port(sandbox, port=port)
     base = f"http://127.0.0.1:{port}"
     with _running(sandbox, base=base, log=folder / "gateway.log"):
-        _say("Gateway", f"runs at {base} on a real Postgres of its own", "health/ready says so")
-        bank = _bank(sandbox, base=base)
-        document = _walk(bank, title=title.strip()[:200], text=text)
-    _say("Gateway", "stopped, with its database", "what follows needs no gateway")
+        say("Gateway", f"runs at {base} on a real Postgres of its own", "health/ready says so")
+        bank = bank_of(sandbox, base=base)
+        try:
+            document = WALKS[walk](arrive(bank, title=title.strip()[:200], text=text))
+        except WalkFailed as error:
+            raise DemoFailed(str(error)) from None
+    say("Gateway", "stopped, with its database", "what follows needs no gateway")
+    if document is None:
+        return 0
     return _audit(folder, document=document, trust=sandbox / "keys" / "trust.pem", tamper=tamper)
-
-
-def _walk(bank: Any, *, title: str, text: str) -> bytes:
-    """Register, activate, start, approve, fetch."""
-    reference = f"customer-{secrets.token_hex(4)}"
-    registration = bank.StartRegistration(
-        requestId=secrets.token_hex(8),
-        externalRef=reference,
-        attribute=[{"name": "name", "value": "Zoë Ångström-Şahin"}],
-    )
-    _say("Bank", f"registered {reference}", "SOAP StartRegistration, UsernameToken")
-    activation = registration.activation
-    phone = Authenticator.activate(
-        activation.qrPayload, code=activation.activationCode, pin=PIN, name="Demo phone"
-    )
-    _say(
-        "Phone",
-        f"activated as binding {phone.device.binding_id}",
-        "both halves of the activation, possession of three keys, and the device CA named in the QR code",
-    )
-    started = bank.StartConsentSignature(
-        requestId=secrets.token_hex(8),
-        externalRef=reference,
-        locale="en",
-        preContext={"title": title, "content": text, "mediaType": "text/plain"},
-    )
-    transaction = UUID(started.transactionId)
-    _say("Bank", f"asked for consent: transaction {transaction}", f"state {started.state}, committed first")
-    waiting = phone.waiting()
-    if transaction not in {item.id for item in waiting}:
-        raise DemoFailed("The transaction did not reach the phone: see the gateway's log.")
-    shown = phone.claim(transaction)
-    lines = shown.content.texts[0].text.splitlines()
-    _say(
-        "Phone", f"shows {len(lines)} lines, {len(text)} characters:", "fields, not markup, come to the phone"
-    )
-    print(*(f"      | {line}" for line in lines[:6]), f"      | ... {len(lines) - 6} more lines", sep="\n")
-    state = phone.approve(transaction, pin=PIN)
-    _say(
-        "Phone",
-        f"approved with its PIN: {state}",
-        "it composed the statement itself, from what it showed, and signed exactly those bytes",
-    )
-    final = bank.GetTransaction(transactionId=str(transaction), waitSeconds=20)
-    if final.state != "COMPLETED":
-        raise DemoFailed(f"The transaction ended as {final.state}: see the gateway's log.")
-    _say("Bank", f"sees {final.state}, acr {final.acr}, amr {', '.join(final.amr)}", "SOAP GetTransaction")
-    evidence = bank.GetEvidence(transactionId=str(transaction))
-    _say(
-        "Auditor",
-        f"fetched evidence {evidence.evidenceId}, level {evidence.level}, {len(evidence.document)} bytes",
-        "the gateway's own verifier passed it before it was stored",
-    )
-    return bytes(evidence.document)
 
 
 def _audit(folder: Path, *, document: bytes, trust: Path, tamper: bool) -> int:
@@ -182,7 +130,7 @@ def _text(file: Path | None) -> str:
         raise DemoFailed(f"{file} is not UTF-8 text.") from None
 
 
-def _bank(sandbox: Path, *, base: str) -> Any:
+def bank_of(sandbox: Path, *, base: str) -> Any:
     """The operations of the gateway as a bank's zeep client sees them."""
     from zeep import Client, Settings
     from zeep.wsse.username import UsernameToken
@@ -227,7 +175,3 @@ def _wait_until_ready(process: subprocess.Popen[bytes], *, base: str, log: Path)
 
 def _tail(log: Path) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-10:])
-
-
-def _say(who: str, what: str, proven: str) -> None:
-    print(f"{who:>8}  {what}\n          · {proven}", flush=True)

@@ -25,6 +25,7 @@ from gateway.core.model import (
     RelyingParty,
     Subject,
 )
+from gateway.core.profile import SignatureProfile
 from gateway.core.transaction import Event, State, Transaction
 
 
@@ -135,10 +136,11 @@ class Store(Protocol):
 
     # transactions
     def start_transaction(
-        self, transaction: Transaction, *, request_id: str, request_digest: bytes
+        self, transaction: Transaction, *, profile: SignatureProfile, request_id: str, request_digest: bytes
     ) -> tuple[Transaction, bytes]:
-        """Stores transaction, event and wake-up; answers what now stands under the request id and its
-        request digest: the given one, or that of an earlier call."""
+        """Stores transaction, event and, unless a device has it already, wake-up; answers what now stands
+        under the request id and its request digest: the given one, or that of an earlier call. Raises
+        TransactionLimitReached where the subject has more than the profile allows."""
         ...
 
     def started(self, relying_party: str, request_id: str) -> tuple[Transaction, bytes] | None:
@@ -169,12 +171,20 @@ class Store(Protocol):
         acr: str,
         amr: tuple[str, ...],
         failed_attempts: int,
+        lock: bool,
         at: datetime,
     ) -> bool:
         """PENDING -> APPROVED or REJECTED with the raw assertion (without its PIN signature), in one with
         the failures of binding and subject: back to zero where ``amr`` has ``pin``, else untouched (or a
-        thief could wash failed PIN tries away by saying no). False, and nothing changed, where it was no
-        longer PENDING."""
+        thief could wash failed PIN tries away by saying no), and with ``lock`` the binding LOCKED. False,
+        and nothing changed, where it was no longer PENDING."""
+        ...
+
+    def redeem(
+        self, relying_party: str, transaction_id: UUID, *, request_id: str, since: datetime, at: datetime
+    ) -> bool:
+        """Consumes the code of a COMPLETED transaction that was decided at ``since`` or later, once; True
+        again for the same request id."""
         ...
 
     def finish(self, transaction: Transaction, *, event: Event, reason: str, at: datetime) -> bool:
@@ -185,7 +195,8 @@ class Store(Protocol):
 
     # evidence
     def complete(self, transaction: Transaction, *, evidence: StoredEvidence, at: datetime) -> bool:
-        """APPROVED -> COMPLETED with the evidence row, in one; False where it was no longer APPROVED."""
+        """APPROVED -> COMPLETED, or of a refusal REJECTED as before, with the evidence row, in one; False
+        where it was no longer in that state or has its evidence."""
         ...
 
     def evidence(self, relying_party: str, transaction_id: UUID) -> StoredEvidence | None:
@@ -205,7 +216,7 @@ class WorkStore(Protocol):
         ...
 
     def unsealed(self, relying_party: str, *, before: datetime, limit: int) -> Sequence[UUID]:
-        """APPROVED since before the given time."""
+        """APPROVED, or REJECTED without the evidence of it, since before the given time."""
         ...
 
     def take_wakes(

@@ -1,7 +1,7 @@
 """Makes a sandbox: a folder with keys, certificates, callers, profiles and gateway.toml, ready to run.
 
 The law: every secret is fresh and random, every file with one is readable by its owner alone, and the
-certificates say SANDBOX in their names. Nothing that exists is overwritten. gateway.toml and the profile
+certificates say SANDBOX in their names. Nothing that exists is overwritten. gateway.toml and the profiles
 are the samples of ``conf/``. Production keys are made by the bank's own PKI; ``docs/operations.md`` says
 with which extensions.
 """
@@ -30,6 +30,8 @@ from gateway.resources import resource
 LIFETIME = timedelta(days=10 * 365)
 CALLER = "demo-bank-core"
 RELYING_PARTY = "demo-bank"
+PROFILES = ("consent-pin", "login-pin", "payment-pin", "texts-pin")
+"""The samples of ``conf/profiles``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,8 @@ def make_sandbox(folder: Path, *, port: int, at: datetime) -> None:
         folder / "callers" / f"{CALLER}.toml",
         caller_file(CALLER, relying_party=RELYING_PARTY, secret=secret, rights=sorted(OPERATIONS)).encode(),
     )
-    write_secret(folder / "profiles" / "consent-pin.toml", resource("conf/profiles", "consent-pin.toml"))
+    for name in PROFILES:
+        write_secret(folder / "profiles" / f"{name}.toml", resource("conf/profiles", f"{name}.toml"))
     write_secret(folder / "gateway.toml", resource("conf", "gateway.toml"))
     set_port(folder, port=port)
 

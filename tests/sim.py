@@ -22,7 +22,16 @@ from gateway.core.assertion import FACTORS
 from gateway.core.certpath import TrustStore, parse_trust
 from gateway.core.evidence import Evidence, compose_unsealed
 from gateway.core.keys import sign_p256
-from gateway.core.model import Attestation, Decision, Factor, IdentityAttribute, Kind, RelyingParty, uuid7
+from gateway.core.model import (
+    Attestation,
+    Channel,
+    Decision,
+    Factor,
+    IdentityAttribute,
+    Kind,
+    RelyingParty,
+    uuid7,
+)
 from gateway.core.profile import SignatureProfile, profile_digest
 from gateway.core.statement import Content, ShownText, compose
 from gateway.core.text import UNICODE_VERSION
@@ -43,6 +52,14 @@ PROFILE = SignatureProfile(
     max_failures=3,
     released_attributes=("name",),
     hardware_key=False,
+    algorithms=("ES256",),
+    channels=(Channel.BACKEND,),
+    evidence=True,
+    code_lifetime_seconds=300,
+    number_matching=False,
+    not_me_locks=False,
+    max_waiting=50,
+    max_starts=1000,
 )
 
 

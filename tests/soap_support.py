@@ -29,7 +29,7 @@ from gateway.core.model import Caller, Decision, Kind, RegistrationState
 from gateway.core.transaction import State, Transaction
 from gateway.ports import StoredEvidence
 from gateway.resources import resource
-from gateway.services import context, enrolment, evidence, transactions
+from gateway.services import authorisation, context, enrolment, evidence, starts, transactions
 from gateway.soap.application import soap_app
 from gateway.soap.envelope import TNS, SoapVersion
 from gateway.soap.security import (
@@ -52,6 +52,11 @@ CREDENTIAL = CallerCredential(
     CALLER, "demo-bank", frozenset(OPERATIONS), hashlib.sha256(SECRET.encode()).digest()
 )
 NOW = datetime(2026, 3, 2, 9, 30, 0, 987654, tzinfo=UTC)
+PAYMENT = (
+    "<gw:payment><gw:total>1250.00</gw:total><gw:currency>EUR</gw:currency><gw:payee>"
+    "<gw:name>Zoë &amp; Sons</gw:name>"
+    "<gw:account>DE89370400440532013000</gw:account><gw:amount>1250.00</gw:amount></gw:payee></gw:payment>"
+)
 REQUESTS = {
     "Heartbeat": "<gw:Heartbeat/>",
     "StartRegistration": (
@@ -63,6 +68,16 @@ REQUESTS = {
     "GetRegistration": (
         f"<gw:GetRegistration><gw:registrationId>{ID}</gw:registrationId></gw:GetRegistration>"
     ),
+    "StartAuthentication": (
+        "<gw:StartAuthentication><gw:requestId>r-5</gw:requestId><gw:externalRef>customer-4711</gw:externalRef>"
+        "<gw:acr>urn:mobileid-gateway:acr:sca</gw:acr><gw:locale>en</gw:locale></gw:StartAuthentication>"
+    ),
+    "StartAuthorisation": (
+        "<gw:StartAuthorisation><gw:requestId>r-6</gw:requestId><gw:externalRef>customer-4711</gw:externalRef>"
+        f"<gw:profile>payment-pin</gw:profile><gw:locale>en</gw:locale>{PAYMENT}<gw:postContext>"
+        "<gw:title>Thank you</gw:title><gw:content>It is on its way.</gw:content>"
+        "<gw:mediaType>text/plain</gw:mediaType></gw:postContext></gw:StartAuthorisation>"
+    ),
     "StartConsentSignature": (
         "<gw:StartConsentSignature><gw:requestId>r-2</gw:requestId>"
         "<gw:externalRef>customer-4711</gw:externalRef><gw:locale>en</gw:locale>"
@@ -70,12 +85,26 @@ REQUESTS = {
         "<gw:mediaType>text/plain</gw:mediaType></gw:preContext>"
         "<gw:lifetimeSeconds>120</gw:lifetimeSeconds></gw:StartConsentSignature>"
     ),
+    "StartTextSignature": (
+        "<gw:StartTextSignature><gw:requestId>r-4</gw:requestId><gw:externalRef>customer-4711</gw:externalRef>"
+        "<gw:locale>de-CH</gw:locale><gw:text><gw:title>First</gw:title><gw:content>One.</gw:content>"
+        "<gw:mediaType>text/plain</gw:mediaType></gw:text><gw:text><gw:title>Second</gw:title>"
+        "<gw:content>Two.</gw:content><gw:mediaType>text/plain</gw:mediaType></gw:text>"
+        "</gw:StartTextSignature>"
+    ),
     "GetTransaction": (
         f"<gw:GetTransaction><gw:transactionId>{ID.upper()}</gw:transactionId>"
         "<gw:waitSeconds>7</gw:waitSeconds></gw:GetTransaction>"
     ),
     "CancelTransaction": (
         f"<gw:CancelTransaction><gw:transactionId>{ID}</gw:transactionId></gw:CancelTransaction>"
+    ),
+    "RedeemAuthenticationCode": (
+        f"<gw:RedeemAuthenticationCode><gw:requestId>r-7</gw:requestId><gw:transactionId>{ID}</gw:transactionId>"
+        f"<gw:authenticationCode>{'a-_Z' * 10}</gw:authenticationCode>{PAYMENT}</gw:RedeemAuthenticationCode>"
+    ),
+    "GetAuthorisationProof": (
+        f"<gw:GetAuthorisationProof><gw:transactionId>{ID}</gw:transactionId></gw:GetAuthorisationProof>"
     ),
     "GetEvidence": f"<gw:GetEvidence><gw:transactionId>{ID}</gw:transactionId></gw:GetEvidence>",
     "VerifyEvidence": (
@@ -122,9 +151,14 @@ SERVICES: dict[str, tuple[Any, str, Any]] = {
     "Heartbeat": (context, "heartbeat", context.Heartbeat(NOW, "0.1.0", False)),
     "StartRegistration": (enrolment, "start_registration", REGISTRATION),
     "GetRegistration": (enrolment, "get_registration", REGISTRATION),
-    "StartConsentSignature": (transactions, "start_consent_signature", TRANSACTION),
+    "StartAuthentication": (starts, "start_authentication", TRANSACTION),
+    "StartAuthorisation": (starts, "start_authorisation", TRANSACTION),
+    "StartConsentSignature": (starts, "start_consent_signature", TRANSACTION),
+    "StartTextSignature": (starts, "start_text_signature", TRANSACTION),
     "GetTransaction": (transactions, "get_transaction", TRANSACTION),
     "CancelTransaction": (transactions, "cancel_transaction", TRANSACTION),
+    "RedeemAuthenticationCode": (authorisation, "redeem_authentication_code", TRANSACTION),
+    "GetAuthorisationProof": (authorisation, "get_authorisation_proof", DOCUMENT),
     "GetEvidence": (
         evidence,
         "get_evidence",

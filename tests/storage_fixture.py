@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from psycopg2.extensions import make_dsn
+from sim import PROFILE
 
 from gateway.core.model import (
     Attestation,
@@ -40,6 +41,7 @@ from gateway.core.model import (
     Subject,
     uuid7,
 )
+from gateway.core.profile import MAY_LEAVE_NO_EVIDENCE
 from gateway.core.statement import AttachedDocument, Content, Payee, Payment, ShownText
 from gateway.core.transaction import Event, State, Transaction
 from gateway.ports import StoredEvidence
@@ -241,7 +243,10 @@ class World:
         self, subject: Subject, *, kind: Kind = Kind.CONSENT_SIGNATURE, at: datetime = NOW
     ) -> Transaction:
         transaction, _ = self.store.start_transaction(
-            self.request(subject, kind=kind, at=at), request_id=str(uuid4()), request_digest=b"d" * 32
+            self.request(subject, kind=kind, at=at),
+            profile=replace(PROFILE, kind=kind, evidence=kind not in MAY_LEAVE_NO_EVIDENCE),
+            request_id=str(uuid4()),
+            request_digest=b"d" * 32,
         )
         return transaction
 
@@ -270,6 +275,7 @@ class World:
             acr="urn:acr",
             amr=amr,
             failed_attempts=0,
+            lock=False,
             at=at or transaction.created_at,
         )
 

@@ -96,7 +96,7 @@ def test_what_was_shown_is_what_the_bank_asked_and_what_was_signed(bank: Walk, p
     assert [(t.title, t.text) for t in shown.content.texts] == [("Mortgage", TEXT)]
     assert shown.needs_pin
     assert phone.state(started.id) == "PENDING"
-    assert phone.approve(started.id, pin=PIN) == "COMPLETED"
+    assert phone.approve(started.id, pin=PIN).state == "COMPLETED"
     assert phone.state(started.id) == "COMPLETED"
     assert bank.get(started.id).decision is Decision.APPROVED
     assert phone.waiting() == ()
@@ -105,7 +105,7 @@ def test_what_was_shown_is_what_the_bank_asked_and_what_was_signed(bank: Walk, p
 @pytest.mark.parametrize("decision", [Decision.REJECTED_NOT_ME, Decision.REJECTED_CANCELLED])
 def test_a_rejection_needs_no_pin(bank: Walk, phone: Authenticator, decision: Decision) -> None:
     transaction_id = bank.claimed(phone)
-    assert phone.reject(transaction_id, decision=decision) == "REJECTED"
+    assert phone.reject(transaction_id, decision=decision).state == "REJECTED"
     assert bank.get(transaction_id).decision is decision
 
 
@@ -275,7 +275,7 @@ def test_a_factor_that_it_does_not_have_stops_an_approval_but_no_rejection(
     wire.change = None
     with pytest.raises(FactorMissing):
         phone.approve(started.id, pin=PIN)
-    assert phone.reject(started.id, decision=Decision.REJECTED_CANCELLED) == "REJECTED"
+    assert phone.reject(started.id, decision=Decision.REJECTED_CANCELLED).state == "REJECTED"
 
 
 def test_without_the_pin_among_the_factors_none_is_used(store: PostgresStore) -> None:
@@ -286,7 +286,7 @@ def test_without_the_pin_among_the_factors_none_is_used(store: PostgresStore) ->
     phone = activate(bank, wire)
     transaction_id = bank.start().id
     assert not phone.claim(transaction_id).needs_pin
-    assert phone.approve(transaction_id, pin=None) == "COMPLETED"
+    assert phone.approve(transaction_id, pin=None).state == "COMPLETED"
     assert "pinSignature" not in json.loads(wire.passed[-1][2])
 
 

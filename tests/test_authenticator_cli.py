@@ -189,6 +189,7 @@ def test_a_whole_life_on_the_command_line(shell: Shell) -> None:
         f"Relying party: {party.name} ({party.id})",
         f"Created: {created}",
         f"Expires: {expires}",
+        "Kind: consent-signature",
         "Title: Mortgage",
         "",
         *TEXT.splitlines(),
@@ -206,7 +207,15 @@ def test_markdown_is_printed_as_it_is_rendered(shell: Shell) -> None:
     shell.activate()
     source = "# Mortgage\n\nI borrow **348.500 €**:\n\n1. at 2 \\*"
     started = shell.bank.start(text=source.replace(":", "\\:"), media_type=MARKDOWN)
-    assert shell("show", str(started.id))[5:] == ["Mortgage", "", "I borrow 348.500 €:", "", "1. at 2 *", ""]
+    printed = shell("show", str(started.id))
+    assert printed[printed.index("Title: Mortgage") + 2 :] == [
+        "Mortgage",
+        "",
+        "I borrow 348.500 €:",
+        "",
+        "1. at 2 *",
+        "",
+    ]
     assert shell("approve", str(started.id))[-1] == "COMPLETED"
 
 

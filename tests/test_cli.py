@@ -169,7 +169,7 @@ def test_a_fault_is_named_with_its_line(sandbox: Path, change: tuple[str, str], 
 
 def test_a_profile_that_is_not_there_is_named(sandbox: Path) -> None:
     file = sandbox / "gateway.toml"
-    file.write_text(file.read_text().replace('profiles = ["consent-pin"]', 'profiles = ["absent"]'))
+    file.write_text(file.read_text().replace('profiles = ["consent-pin", ', 'profiles = ["absent", '))
     with pytest.raises(ConfigurationError, match="no profile absent"):
         load(sandbox)
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sim import PROFILE
 
 from gateway.core.keys import SignatureInvalid, parse_p256, sign_p256, spki_of, verify_p256
-from gateway.core.model import Factor
+from gateway.core.model import Channel, Factor
 from gateway.core.profile import SignatureProfile, parse_profile, profile_digest
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -27,9 +27,12 @@ def test_every_field_is_in_the_digest() -> None:
     changes: list[dict[str, Any]] = [
         *({"id": "x"}, {"kind": "authentication"}, {"factors": (Factor.DEVICE,)}, {"lifetime_seconds": 299}),
         *({"signing_time_skew_seconds": 0}, {"max_text_length": 1}, {"max_failures": 1}),
-        *({"released_attributes": ()}, {"hardware_key": True}),
+        *({"released_attributes": ()}, {"hardware_key": True}, {"channels": (Channel.APP,)}),
+        *({"code_lifetime_seconds": 30}, {"number_matching": True}, {"not_me_locks": True}),
+        *({"max_waiting": 1}, {"max_starts": 1}, {"kind": "authentication", "evidence": False}),
     ]
-    assert {name for change in changes for name in change} == set(asdict(PROFILE))
+    alone = {"algorithms"}  # of which there is one set
+    assert {name for change in changes for name in change} | alone == set(asdict(PROFILE))
     digests = {profile_digest(replace(PROFILE, **change).document()) for change in changes}
     assert len(digests) == len(changes)
     assert profile_digest(PROFILE.document()) not in digests
@@ -41,7 +44,10 @@ def test_every_field_is_in_the_digest() -> None:
         *({"factors": ()}, {"factors": (Factor.PIN,)}, {"factors": (Factor.DEVICE, Factor.DEVICE)}),
         *({"max_failures": 0}, {"max_failures": 6}, {"lifetime_seconds": 29}, {"lifetime_seconds": 1801}),
         *({"signing_time_skew_seconds": -1}, {"signing_time_skew_seconds": 301}),
-        *({"max_text_length": 0}, {"max_text_length": 200_001}),
+        *({"max_text_length": 0}, {"max_text_length": 200_001}, {"evidence": False}),
+        *({"algorithms": ()}, {"algorithms": ("RS256",)}, {"channels": ()}, {"channels": ("app", "app")}),
+        *({"code_lifetime_seconds": 29}, {"code_lifetime_seconds": 301}, {"max_waiting": 0}),
+        *({"max_waiting": 51}, {"max_starts": 0}, {"max_starts": 1001}),
     ],
     ids=str,
 )

@@ -205,11 +205,11 @@ def test_any_other_path_is_not_found(face: Face, url: str) -> None:
 def test_any_other_method_is_told_which_is_allowed(face: Face) -> None:
     for method, url, allowed in [
         ("GET", ACTIVATE, "POST"),
-        ("POST", f"{BASE}/transactions", "GET"),
-        ("HEAD", f"{BASE}/transactions", "GET"),
+        ("PUT", f"{BASE}/transactions", "GET, POST"),
+        ("HEAD", f"{BASE}/transactions", "GET, POST"),
         ("DELETE", f"{BASE}/transactions/{uuid4()}", "GET"),
         ("OPTIONS", f"{BASE}/transactions/{uuid4()}/claim", "POST"),
-        ("get", f"{BASE}/transactions", "GET"),
+        ("get", f"{BASE}/transactions", "GET, POST"),
         ("PUT", f"{BASE}/transactions/{uuid4()}/assertion", "POST"),
     ]:
         answer = face.call(method, url, {})

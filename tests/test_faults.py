@@ -8,7 +8,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -162,6 +162,23 @@ def unsigned(bank: Bank) -> str:
     return str(problem["code"])
 
 
+def too_many(bank: Bank) -> str:
+    walk = bank.walk
+    walk.reload(profiles={walk.profile.id: replace(walk.profile, max_waiting=1)})
+    walk.phone()
+    walk.start()
+    return bank.start()
+
+
+def no_code(bank: Bank) -> str:
+    walk = bank.walk
+    done = walk.approved(walk.phone())
+    return bank.call(
+        "RedeemAuthenticationCode",
+        f"<requestId>r</requestId><transactionId>{done}</transactionId><authenticationCode>a</authenticationCode>",
+    )
+
+
 def wrong_pin(bank: Bank) -> str:
     phone = bank.walk.phone()
     transaction_id = bank.walk.claimed(phone)
@@ -225,7 +242,7 @@ def no_seal(bank: Bank) -> str:
             raise SealUnavailable()
 
     bank.walk.reload(seal_key=Away())
-    assert phone.approve(transaction_id, pin=PIN) == "APPROVED"
+    assert phone.approve(transaction_id, pin=PIN).state == "APPROVED"
     approved = bank.walk.get(transaction_id)
     assert approved.state is State.APPROVED
     with pytest.raises(SealUnavailable) as caught:
@@ -298,12 +315,14 @@ PROVOKED: Mapping[str, Callable[[Bank], str]] = {
     "EVIDENCE_NOT_READY": lambda bank: bank.about("GetEvidence", bank.walk.claimed(bank.walk.phone())),
     "NO_ACTIVE_DEVICE": lambda bank: (bank.walk.register(), bank.start())[1],
     "DEVICE_LOCKED": locked,
+    "TRANSACTION_LIMIT_REACHED": too_many,
     "CONFLICT": lost,
     "NOT_AUTHENTICATED": lambda bank: bank.call("Heartbeat", secret="wrong"),
     "NOT_PERMITTED": lambda bank: Bank(bank.walk, rights=frozenset()).call("Heartbeat"),
     "PROFILE_NOT_AVAILABLE": lambda bank: (bank.walk.phone(), bank.start(profile="unheard-of"))[1],
     "ACTIVATION_REFUSED": activation,
     "DEVICE_NOT_AUTHENTICATED": unsigned,
+    "CODE_REFUSED": no_code,
     "ASSERTION_REFUSED": wrong_pin,
     "STORE_UNAVAILABLE": no_database,
     "SEAL_UNAVAILABLE": no_seal,

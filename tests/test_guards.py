@@ -47,6 +47,7 @@ from gateway.core.model import Caller, Decision, IdentityAttribute, Kind
 from gateway.core.statement import Payee, Payment, from_fields, to_fields
 from gateway.core.verifier import verify_evidence
 from gateway.core.xmldsig import parse_document
+from gateway.services.authorisation import get_authorisation_proof, redeem_authentication_code
 from gateway.services.context import heartbeat as heartbeat_of
 from gateway.services.enrolment import get_registration, start_registration
 from gateway.services.evidence import get_evidence
@@ -404,7 +405,17 @@ def test_every_operation_needs_its_own_right(walk: Walk, operation: str) -> None
             gw, by, request_id="r-1", external_ref="customer-2", attributes=(), at=at
         ),
         "GetRegistration": lambda by: get_registration(gw, by, registration_id=registered.id, at=at),
-        "StartConsentSignature": lambda by: replace_caller(walk, by).start(),
+        **{
+            "Start" + "".join(part.capitalize() for part in kind.split("-")): (
+                lambda by, kind=kind: replace_caller(walk, by).start_kind(kind)
+            )
+            for kind in Kind
+            if kind is not Kind.DOCUMENT_SIGNATURE
+        },
+        "RedeemAuthenticationCode": lambda by: redeem_authentication_code(
+            gw, by, request_id="r", transaction_id=started, code="a", payment=None, at=at
+        ),
+        "GetAuthorisationProof": lambda by: get_authorisation_proof(gw, by, transaction_id=started, at=at),
         "GetTransaction": lambda by: get_transaction(gw, by, transaction_id=started, wait_seconds=0, at=at),
         "CancelTransaction": lambda by: cancel_transaction(gw, by, transaction_id=started, at=at),
         "GetEvidence": lambda by: get_evidence(gw, by, transaction_id=started, at=at),

@@ -44,7 +44,7 @@ def approve_unsealed(walk: Walk, phone: Authenticator, *, error: Exception | Non
     transaction_id = walk.claimed(phone)
     good = walk.gateway.seal_key
     walk.reload(seal_key=Away(good.chain, error or SealUnavailable()))
-    assert phone.approve(transaction_id, pin=PIN) == "APPROVED"
+    assert phone.approve(transaction_id, pin=PIN).state == "APPROVED"
     walk.reload(seal_key=good)
     return transaction_id
 
@@ -112,7 +112,7 @@ def test_the_seals_own_trouble_does_not_end_an_approval(walk: Walk, phone: Authe
     )
     walk.reload(trust=TrustStore(good.trust.anchors, (*good.trust.crls, crl)))
     transaction_id = walk.claimed(phone)
-    assert phone.approve(transaction_id, pin=PIN) == "APPROVED"
+    assert phone.approve(transaction_id, pin=PIN).state == "APPROVED"
     assert walk.get(transaction_id).state is State.APPROVED
     walk.reload(trust=good.trust)
     walk.clock.ahead = timedelta(seconds=5)
@@ -194,7 +194,7 @@ def test_saying_no_needs_no_try(walk: Walk, phone: Authenticator) -> None:
     for _ in range(3):
         assert walk.store.reserve_try(walk.tenant, phone.device.binding_id, max_failures=3)
     transaction_id = walk.claimed(phone)
-    assert phone.reject(transaction_id, decision=Decision.REJECTED_NOT_ME) == "REJECTED"
+    assert phone.reject(transaction_id, decision=Decision.REJECTED_NOT_ME).state == "REJECTED"
     rejected = walk.get(transaction_id)
     assert (rejected.acr, rejected.amr) == ("urn:mobileid-gateway:acr:single", ("swk",))
 

@@ -87,7 +87,7 @@ def test_killed_between_approval_and_seal_then_sealed_once(live: Live) -> None:
     ids = [live.start_consent("customer-killed") for _ in range(5)]
     for transaction_id in ids:
         phone.claim(UUID(transaction_id))
-        assert phone.approve(UUID(transaction_id), pin=PIN) == "APPROVED"
+        assert phone.approve(UUID(transaction_id), pin=PIN).state == "APPROVED"
         with pytest.raises(Fault, match="EVIDENCE_NOT_READY"):
             sealed(live, transaction_id)
     live.kill_everything()
@@ -119,7 +119,7 @@ def test_killed_at_any_moment_what_was_answered_stands(live: Live) -> None:
 
         def approve(pair: tuple[Authenticator, str]) -> None:
             with suppress(AuthenticatorError):
-                answered[pair[1]] = pair[0].approve(UUID(pair[1]), pin=PIN)
+                answered[pair[1]] = pair[0].approve(UUID(pair[1]), pin=PIN).state
 
         threads = [threading.Thread(target=approve, args=(pair,)) for pair in prepared]
         for thread in threads:
@@ -157,7 +157,7 @@ def test_many_that_wait_do_not_keep_another_from_starting(live: Live) -> None:
         started = [live.start_consent(reference) for _ in range(5)]
         held = sum(not future.done() for future in still)
         phone.claim(UUID(waited_on))
-        assert phone.approve(UUID(waited_on), pin=PIN) == "COMPLETED"
+        assert phone.approve(UUID(waited_on), pin=PIN).state == "COMPLETED"
         states = Counter(future.result(timeout=60) for future in waiting)
     assert len(set(started)) == 5
     assert held > 0, "nobody waited while the others started"
@@ -172,7 +172,7 @@ def test_no_canary_is_in_logs_or_faults(live: Live) -> None:
     phone.claim(UUID(transaction_id))
     with pytest.raises(GatewayRefused) as wrong:
         phone.approve(UUID(transaction_id), pin="314159")
-    assert phone.approve(UUID(transaction_id), pin=PIN) == "COMPLETED"
+    assert phone.approve(UUID(transaction_id), pin=PIN).state == "COMPLETED"
     assert canary.encode() in sealed(live, transaction_id)
     with pytest.raises(Fault, match="TEXT_NOT_DISPLAYABLE"):
         live.start_consent(reference, shown=f"{canary}\u202e")

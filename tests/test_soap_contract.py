@@ -347,6 +347,12 @@ class InProcess(Transport):  # type: ignore[misc]
         return loaded.body
 
 
+SHOWN = {"title": "t", "content": "c", "mediaType": "text/plain"}
+PAYMENT = {
+    "total": "10.00",
+    "currency": "EUR",
+    "payee": [{"name": "A", "account": "DE89370400440532013000", "amount": "10.00"}],
+}
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "Heartbeat": {},
     "StartRegistration": {
@@ -355,14 +361,26 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "attribute": [{"name": "name", "value": "Zoë"}, {"name": "b", "value": "2"}],
     },
     "GetRegistration": {"registrationId": "019ab8e7-0000-7000-8000-00000000002a"},
+    "StartAuthentication": {"requestId": "r", "externalRef": "c", "locale": "en"},
+    "StartAuthorisation": {"requestId": "r", "externalRef": "c", "locale": "en", "payment": PAYMENT},
     "StartConsentSignature": {
         "requestId": "r",
         "externalRef": "c",
+        "acr": "urn:mobileid-gateway:acr:sca",
         "locale": "en",
-        "preContext": {"title": "t", "content": "c", "mediaType": "text/plain"},
+        "preContext": SHOWN,
+        "postContext": SHOWN,
     },
+    "StartTextSignature": {"requestId": "r", "externalRef": "c", "locale": "en", "text": [SHOWN, SHOWN]},
     "GetTransaction": {"transactionId": "019ab8e7-0000-7000-8000-00000000002a", "waitSeconds": 3},
     "CancelTransaction": {"transactionId": "019ab8e7-0000-7000-8000-00000000002a"},
+    "RedeemAuthenticationCode": {
+        "requestId": "r",
+        "transactionId": "019ab8e7-0000-7000-8000-00000000002a",
+        "authenticationCode": "a-_9",
+        "payment": PAYMENT,
+    },
+    "GetAuthorisationProof": {"transactionId": "019ab8e7-0000-7000-8000-00000000002a"},
     "GetEvidence": {"transactionId": "019ab8e7-0000-7000-8000-00000000002a"},
     "VerifyEvidence": {"document": b"<evidence/>"},
 }

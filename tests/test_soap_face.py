@@ -38,6 +38,8 @@ from structlog.testing import capture_logs
 from gateway.core.conclusion import Conclusion, Indication
 from gateway.core.errors import GatewayError, InvalidValue, MisuseError, NotFound, leaves
 from gateway.core.model import Caller, IdentityAttribute, RegistrationState
+from gateway.core.statement import Payee, ShownText
+from gateway.services.starts import Asked, AskedPayment
 from gateway.soap.envelope import SoapVersion
 from gateway.soap.faults import fault, fault_code, status_of
 
@@ -63,6 +65,7 @@ def texts(payload: etree._Element) -> list[tuple[str, str | None]]:
     return [(re.sub(r"gw:", "", tree.getpath(e)[below:]), e.text) for e in payload.iter("*") if len(e) == 0]
 
 
+PAYMENT = AskedPayment("1250.00", "EUR", (Payee("Zoë & Sons", "DE89370400440532013000", "1250.00"),))
 ASKED: dict[str, dict[str, Any]] = {
     "Heartbeat": {},
     "StartRegistration": {
@@ -74,18 +77,46 @@ ASKED: dict[str, dict[str, Any]] = {
         ),
     },
     "GetRegistration": {"registration_id": UUID(ID)},
-    "StartConsentSignature": {
-        "request_id": "r-2",
+    "StartAuthentication": {
         "external_ref": "customer-4711",
-        "profile": None,
-        "locale": "en",
-        "title": "Mortgage",
-        "text": " I borrow €\n 348.500,00.\r",
-        "media_type": "text/plain",
-        "lifetime_seconds": 120,
+        "asked": Asked("r-5", "en", acr="urn:mobileid-gateway:acr:sca"),
+    },
+    "StartAuthorisation": {
+        "external_ref": "customer-4711",
+        "asked": Asked(
+            "r-6",
+            "en",
+            payment=PAYMENT,
+            post_context=ShownText("Thank you", "It is on its way.", "text/plain"),
+            profile="payment-pin",
+        ),
+    },
+    "StartConsentSignature": {
+        "external_ref": "customer-4711",
+        "asked": Asked(
+            "r-2",
+            "en",
+            texts=(ShownText("Mortgage", " I borrow €\n 348.500,00.\r", "text/plain"),),
+            lifetime_seconds=120,
+        ),
+    },
+    "StartTextSignature": {
+        "external_ref": "customer-4711",
+        "asked": Asked(
+            "r-4",
+            "de-CH",
+            texts=(ShownText("First", "One.", "text/plain"), ShownText("Second", "Two.", "text/plain")),
+        ),
     },
     "GetTransaction": {"transaction_id": UUID(ID), "wait_seconds": 7},
     "CancelTransaction": {"transaction_id": UUID(ID)},
+    "RedeemAuthenticationCode": {
+        "request_id": "r-7",
+        "transaction_id": UUID(ID),
+        "code": "a-_Z" * 10,
+        "payment": PAYMENT,
+    },
+    "GetAuthorisationProof": {"transaction_id": UUID(ID)},
     "GetEvidence": {"transaction_id": UUID(ID)},
     "VerifyEvidence": {"document": b"<evidence/>"},
 }
@@ -110,14 +141,20 @@ TRANSACTION_TEXTS = [
     ("transaction/acr", "urn:mobileid-gateway:acr:sca"),
     ("transaction/amr[1]", "swk"),
     ("transaction/amr[2]", "pin"),
+    ("transaction/channel", "backend"),
 ]
 ANSWERED: dict[str, list[tuple[str, str]]] = {
     "Heartbeat": [("time", "2026-03-02T09:30:00Z"), ("version", "0.1.0"), ("database", "false")],
     "StartRegistration": REGISTRATION_TEXTS,
     "GetRegistration": REGISTRATION_TEXTS,
+    "StartAuthentication": TRANSACTION_TEXTS,
+    "StartAuthorisation": TRANSACTION_TEXTS,
     "StartConsentSignature": TRANSACTION_TEXTS,
+    "StartTextSignature": TRANSACTION_TEXTS,
     "GetTransaction": TRANSACTION_TEXTS,
     "CancelTransaction": TRANSACTION_TEXTS,
+    "RedeemAuthenticationCode": TRANSACTION_TEXTS,
+    "GetAuthorisationProof": [("document", base64.b64encode(DOCUMENT).decode())],
     "GetEvidence": [
         ("evidenceId", str(UUID(int=5))),
         ("transactionId", ID),
@@ -163,7 +200,8 @@ def test_what_is_none_is_left_out(soap: App, services: Services) -> None:
         TRANSACTION, binding_id=None, decided_at=None, decision=None, acr=None, amr=()
     )
     assert [path for path, _ in texts(judge(post(soap, "GetTransaction")))] == [
-        f"transaction/{name}" for name in ("transactionId", "kind", "state", "createdAt", "expiresAt")
+        f"transaction/{name}"
+        for name in ("transactionId", "kind", "state", "createdAt", "expiresAt", "channel")
     ]
     services.results["VerifyEvidence"] = Conclusion(Indication.TOTAL_PASSED, None, "All hold.", "", (), None)
     assert texts(judge(post(soap, "VerifyEvidence"))) == [
@@ -187,7 +225,7 @@ def test_a_text_reaches_the_service_as_it_was_sent(soap: App, services: Services
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\t", "&#9;")
     body = REQUESTS["StartConsentSignature"].replace("Mortgage", escaped)
     assert answer(soap, envelope(body)).status == 200
-    assert services.asked[-1][2]["title"] == text
+    assert services.asked[-1][2]["asked"].texts[0].title == text
 
 
 def test_an_answer_in_another_zone_is_given_in_utc(soap: App, services: Services) -> None:

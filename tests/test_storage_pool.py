@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
+from sim import PROFILE
 from storage_fixture import NOW, World, as_superuser, at_once, make_store, until
 
 from gateway.core.errors import Conflict, MisuseError, Overloaded, StoreUnavailable
@@ -218,7 +219,12 @@ def test_a_commit_that_no_standby_confirmed_is_doubt(database: Connections) -> N
     world = World(make_store(database))
     _, subject = world.register()
     transaction = world.request(subject)
-    start = lambda: world.store.start_transaction(transaction, request_id="r", request_digest=b"d")  # noqa: E731
+
+    def start() -> object:
+        return world.store.start_transaction(
+            transaction, profile=PROFILE, request_id="r", request_digest=b"d"
+        )
+
     waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND usename = 'gateway_app'"
     as_superuser(database, "ALTER SYSTEM SET synchronous_standby_names = 'absent'")
     as_superuser(database, "SELECT pg_reload_conf()")

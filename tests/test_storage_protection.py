@@ -12,6 +12,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 from psycopg2 import errors
+from sim import PROFILE
 from storage_fixture import KEYS, NOW, World, answer, as_superuser, make_store, sql
 
 from gateway.core.errors import InternalError, MisuseError, NotFound, RequestIdReused
@@ -114,7 +115,10 @@ def test_another_relying_party_reaches_nothing(world: World, database: Connectio
     assert not store.finish(foreign, event=Event.CANCEL, reason="", at=NOW)
     with pytest.raises(NotFound):
         store.start_transaction(
-            replace(other.request(subject), relying_party=rp), request_id="r", request_digest=b""
+            replace(other.request(subject), relying_party=rp),
+            profile=PROFILE,
+            request_id="r",
+            request_digest=b"",
         )
     assert world.load(transaction) == transaction
 
@@ -271,7 +275,7 @@ def _canaries(database: Connections, world: World) -> dict[str, bytes]:
         ),
     )
     transaction, _ = world.store.start_transaction(
-        asked, request_id=say["transaction request"], request_digest=canary["digest"]
+        asked, profile=PROFILE, request_id=say["transaction request"], request_digest=canary["digest"]
     )
     assert world.store.claim(transaction, binding_id=device.id, at=NOW)
     given = answer()
@@ -288,6 +292,7 @@ def _canaries(database: Connections, world: World) -> dict[str, bytes]:
         acr="urn:acr",
         amr=("swk", "pin"),
         failed_attempts=0,
+        lock=False,
         at=NOW,
     )
     approved = world.load(transaction)
@@ -371,7 +376,7 @@ def test_a_wrong_key_opens_nothing(world: World, database: Connections) -> None:
             lambda s=store: s.binding(world.rp, device.id),
             lambda s=store: s.transaction(world.rp, transaction.id),
             lambda s=store: s.start_transaction(
-                world.request(subject), request_id=str(uuid4()), request_digest=b""
+                world.request(subject), profile=PROFILE, request_id=str(uuid4()), request_digest=b""
             ),
         ):
             with pytest.raises(InternalError):
@@ -449,7 +454,7 @@ def test_without_its_key_a_subject_is_absent_and_all_else_stands(world: World, d
     approved, pending = world.approved(subject, device), world.pending(subject, device)
     registration, _ = world.register(ref=subject.external_ref, request_id="reg")
     started, _ = world.store.start_transaction(
-        world.request(subject), request_id="start", request_digest=b"d" * 32
+        world.request(subject), profile=PROFILE, request_id="start", request_digest=b"d" * 32
     )
     _, neighbour = world.register()
     before = as_superuser(
@@ -480,14 +485,23 @@ def test_without_its_key_a_subject_is_absent_and_all_else_stands(world: World, d
         assert other.overdue(rp, at=pending.expires_at, limit=9) == []
         assert other.take_wakes(rp, at=NOW, lease_seconds=0, limit=9) == []
         assert not other.decide(
-            pending, event=Event.APPROVE, assertion=answer(), acr="", amr=(), failed_attempts=0, at=NOW
+            pending,
+            event=Event.APPROVE,
+            assertion=answer(),
+            acr="",
+            amr=(),
+            failed_attempts=0,
+            lock=False,
+            at=NOW,
         )
         assert not other.complete(approved, evidence=world.evidence(approved), at=NOW)
         device2 = world.device(subject)
         assert not other.activate(registration, binding=device2, push_target=None, at=NOW)
         assert other.reserve_activation_try(rp, registration.activation_id, max_failures=3, at=NOW) is None
         with pytest.raises(NotFound):
-            other.start_transaction(world.request(subject), request_id=str(uuid4()), request_digest=b"d" * 32)
+            other.start_transaction(
+                world.request(subject), profile=PROFILE, request_id=str(uuid4()), request_digest=b"d" * 32
+            )
     after = as_superuser(
         database, "SELECT * FROM evidence WHERE relying_party = %s", (world.rp,)
     ) + as_superuser(database, "SELECT * FROM event WHERE relying_party = %s", (world.rp,))

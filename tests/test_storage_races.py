@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import psycopg2
 import pytest
 from lost_answers import LostAnswers
+from sim import PROFILE
 from storage_fixture import NOW, World, as_superuser, at_once, make_store, until
 
 from gateway.core.errors import StoreUnavailable
@@ -113,7 +114,7 @@ def test_parallel_starts_with_one_request_id_are_one_transaction(world: World, d
         standing = at_once(
             *[
                 lambda r=request_id: world.store.start_transaction(
-                    world.request(subject), request_id=r, request_digest=b"d"
+                    world.request(subject), profile=PROFILE, request_id=r, request_digest=b"d"
                 )
             ]
             * 6

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from cryptography import x509
+from sim import PROFILE
 from storage_fixture import NOW, World, answer, as_superuser, ca_id, make_store
 
 from gateway.core.errors import MisuseError, NotFound, TransactionNotPending
@@ -204,14 +205,18 @@ def test_transaction_is_read_as_it_was_stored(world: World, database: Connection
     _, subject = world.register()
     given = world.request(subject)
     assert world.store.started(world.rp, "r") is None
-    assert world.store.start_transaction(given, request_id="r", request_digest=b"1" * 32) == (
+    assert world.store.start_transaction(
+        given, profile=PROFILE, request_id="r", request_digest=b"1" * 32
+    ) == (
         given,
         b"1" * 32,
     )
     assert world.store.transaction(world.rp, given.id) == given
     assert world.store.transaction(world.rp, uuid4()) is None
     assert world.store.started(world.rp, "r") == (given, b"1" * 32)
-    again = world.store.start_transaction(world.request(subject), request_id="r", request_digest=b"2" * 32)
+    again = world.store.start_transaction(
+        world.request(subject), profile=PROFILE, request_id="r", request_digest=b"2" * 32
+    )
     assert again == (given, b"1" * 32)
     assert world.store.transaction_states(world.rp, [given.id, uuid4()]) == {given.id: State.REQUESTED}
     assert world.store.transaction_states(world.rp, []) == {}
@@ -222,7 +227,9 @@ def test_transaction_is_read_as_it_was_stored(world: World, database: Connection
 def test_no_transaction_for_an_unknown_subject(world: World) -> None:
     subject = world.person(world.registration(), ref="K-1")
     with pytest.raises(NotFound):
-        world.store.start_transaction(world.request(subject), request_id="r", request_digest=b"")
+        world.store.start_transaction(
+            world.request(subject), profile=PROFILE, request_id="r", request_digest=b""
+        )
 
 
 def test_what_waits_for_a_device(world: World) -> None:
@@ -288,6 +295,7 @@ def test_a_decision_is_kept_with_its_assertion(
         acr="urn:acr",
         amr=("swk", "pin"),
         failed_attempts=2,
+        lock=False,
         at=NOW + SECOND,
     )
     assert decide()
@@ -330,7 +338,14 @@ def test_no_decision_past_the_end_nor_by_an_unclaimed_or_other_device(world: Wor
         world.decide(world.start(subject))
     with pytest.raises(MisuseError):
         world.store.decide(
-            transaction, event=Event.SEAL, assertion=answer(), acr="", amr=(), failed_attempts=0, at=NOW
+            transaction,
+            event=Event.SEAL,
+            assertion=answer(),
+            acr="",
+            amr=(),
+            failed_attempts=0,
+            lock=False,
+            at=NOW,
         )
     assert world.load(transaction) == transaction
 
@@ -362,12 +377,12 @@ def test_what_signs_is_not_completed_without_evidence(world: World) -> None:
     subject, device = world.bind()
     signed = world.approved(subject, device)
     with pytest.raises(MisuseError):
-        world.store.finish(signed, event=Event.SEAL, reason="", at=NOW)
+        world.store.finish(signed, event=Event.COMPLETE, reason="", at=NOW)
     assert world.load(signed) == signed
     authorised = world.approved(subject, device, kind=Kind.AUTHORISATION)
-    assert world.store.finish(authorised, event=Event.SEAL, reason="", at=NOW)
+    assert world.store.finish(authorised, event=Event.COMPLETE, reason="", at=NOW)
     assert world.load(authorised).state is State.COMPLETED
-    for event in (Event.CLAIM, Event.NOTIFY, Event.APPROVE, Event.REJECT):
+    for event in (Event.SEAL, Event.CLAIM, Event.NOTIFY, Event.APPROVE, Event.REJECT):
         with pytest.raises(MisuseError):
             world.store.finish(world.pending(subject, device), event=event, reason="", at=NOW)
 

@@ -121,7 +121,7 @@ def test_approval_becomes_evidence_that_is_valid(walk: Walk, phone: Authenticato
     assert started.state is State.REQUESTED
     assert [w.id for w in phone.waiting()] == [started.id]
     assert phone.claim(started.id).content.texts[0].text == TEXT
-    assert phone.approve(started.id, pin=PIN) == "COMPLETED"
+    assert phone.approve(started.id, pin=PIN).state == "COMPLETED"
     final = walk.get(started.id)
     assert (final.state, final.amr, final.decision) == (State.COMPLETED, ("swk", "pin"), Decision.APPROVED)
     sealed = document(walk, started.id)
@@ -134,14 +134,18 @@ def test_approval_becomes_evidence_that_is_valid(walk: Walk, phone: Authenticato
 
 
 @pytest.mark.parametrize("decision", NO)
-def test_rejection_ends_without_evidence_and_needs_no_pin(
+def test_a_signed_refusal_is_evidence_and_needs_no_pin(
     walk: Walk, phone: Authenticator, decision: Decision
 ) -> None:
     transaction_id = walk.claimed(phone)
-    assert phone.reject(transaction_id, decision=decision) == "REJECTED"
+    assert phone.reject(transaction_id, decision=decision).state == "REJECTED"
     assert walk.get(transaction_id).decision is decision
-    with pytest.raises(EvidenceNotReady):
-        document(walk, transaction_id)
+    conclusion = verify_evidence(
+        document(walk, transaction_id), trust=walk.gateway.trust, at=walk.clock.now()
+    )
+    assert (conclusion.indication, conclusion.decision) == (Indication.TOTAL_PASSED, decision)
+    assert conclusion.evidence is not None
+    assert [factor.method for factor in conclusion.evidence.factors] == ["swk"]
 
 
 def test_registration_shows_its_halves_only_while_it_is_open(walk: Walk) -> None:
@@ -278,7 +282,7 @@ def approve_without_seal(walk: Walk, phone: Authenticator) -> UUID:
             raise SealUnavailable()
 
     walk.reload(seal_key=Away())
-    assert phone.approve(transaction_id, pin=PIN) == "APPROVED"
+    assert phone.approve(transaction_id, pin=PIN).state == "APPROVED"
     walk.reload(seal_key=good)
     return transaction_id
 
@@ -310,7 +314,7 @@ def test_what_our_verifier_does_not_pass_is_never_stored(walk: Walk, phone: Auth
             return sign_p256(phone.device.signing, data)
 
     walk.reload(seal_key=Wrong())
-    assert phone.approve(transaction_id, pin=PIN) == "APPROVED"
+    assert phone.approve(transaction_id, pin=PIN).state == "APPROVED"
     with pytest.raises(EvidenceNotReady):
         document(walk, transaction_id)
     walk.reload(seal_key=good)
@@ -346,7 +350,7 @@ def test_a_wait_ends_with_the_change(walk: Walk, phone: Authenticator) -> None:
     transaction_id = walk.claimed(phone)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(walk.get, transaction_id, wait_seconds=30)
-        assert phone.approve(transaction_id, pin=PIN) == "COMPLETED"
+        assert phone.approve(transaction_id, pin=PIN).state == "COMPLETED"
         assert waiting.result(timeout=10).state in (State.APPROVED, State.COMPLETED)
 
 
@@ -400,7 +404,7 @@ def test_the_right_pin_clears_failures_and_evidence_counts_them(walk: Walk, phon
     for _ in range(2):
         with pytest.raises(GatewayRefused, match="ASSERTION_REFUSED"):
             phone.approve(transaction_id, pin="000000")
-    assert phone.approve(transaction_id, pin=PIN) == "COMPLETED"
+    assert phone.approve(transaction_id, pin=PIN).state == "COMPLETED"
     assert walk.store.binding(walk.tenant, phone.device.binding_id).failures == 0  # type: ignore[union-attr]
     assert b"<ev:FailedAttempts>2</ev:FailedAttempts>" in document(walk, transaction_id)
 
@@ -410,7 +414,7 @@ def test_saying_no_does_not_wash_failed_pins_away(walk: Walk, phone: Authenticat
         transaction_id = walk.claimed(phone)
         with pytest.raises(GatewayRefused, match="ASSERTION_REFUSED"):
             phone.approve(transaction_id, pin="000000")
-        assert phone.reject(transaction_id, decision=Decision.REJECTED_CANCELLED) == "REJECTED"
+        assert phone.reject(transaction_id, decision=Decision.REJECTED_CANCELLED).state == "REJECTED"
     assert walk.store.binding(walk.tenant, phone.device.binding_id).failures == 2  # type: ignore[union-attr]
 
 
@@ -587,7 +591,7 @@ def test_the_source_of_markdown_is_what_is_signed(walk: Walk, phone: Authenticat
     started = walk.start(text=source.replace("\n", "\r\n"), media_type=MARKDOWN)
     (shown,) = phone.claim(started.id).content.texts
     assert (shown.text, shown.media_type) == (source, MARKDOWN)
-    assert phone.approve(started.id, pin=PIN) == "COMPLETED"
+    assert phone.approve(started.id, pin=PIN).state == "COMPLETED"
     sealed = document(walk, started.id)
     assert f"<MediaType>{MARKDOWN}</MediaType><Content>{source}</Content>".encode() in sealed
     conclusion = verify_evidence(sealed, trust=walk.gateway.trust, at=walk.clock.now())

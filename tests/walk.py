@@ -20,14 +20,16 @@ from sim import PROFILE, MemoryDeviceCA, MemorySealKey
 from gateway.authenticator.authenticator import Authenticator
 from gateway.config import OPERATIONS
 from gateway.core.certpath import parse_trust
-from gateway.core.model import Caller, Decision, RelyingParty, utc_now
+from gateway.core.model import Caller, Decision, Kind, RelyingParty, utc_now
 from gateway.core.profile import SignatureProfile
+from gateway.core.statement import ShownText
 from gateway.core.transaction import Transaction
 from gateway.device.application import device_app
 from gateway.ports import Tenants
 from gateway.sandbox import Pki, make_pki
-from gateway.services import enrolment, transactions
+from gateway.services import enrolment, starts, transactions
 from gateway.services.context import ActivationRules, Gateway
+from gateway.services.starts import Asked
 from gateway.services.waits import Waits
 from gateway.storage.postgres import PostgresStore
 
@@ -91,18 +93,17 @@ class Walk:
         )
 
     def start(self, reference: str = "customer-1", **changes: Any) -> Transaction:
-        asked: dict[str, Any] = {
-            "request_id": secrets.token_hex(8),
-            "external_ref": reference,
-            "profile": None,
-            "locale": "en",
-            "title": "Mortgage",
-            "text": TEXT,
-            "media_type": "text/plain",
-            "lifetime_seconds": None,
-            "at": self.clock.now(),
-        }
-        return transactions.start_consent_signature(self.gateway, self.caller, **(asked | changes))
+        """A consent signature; changed are fields of what is asked, or of its text."""
+        of_text = {key: changes.pop(key) for key in ("title", "text", "media_type") if key in changes}
+        text = ShownText(**({"title": "Mortgage", "text": TEXT, "media_type": "text/plain"} | of_text))
+        return self.start_kind(Kind.CONSENT_SIGNATURE, reference, **({"texts": (text,)} | changes))
+
+    def start_kind(self, kind: Kind, reference: str = "customer-1", **asked: Any) -> Transaction:
+        """What is asked is filled up with what every start has."""
+        at = asked.pop("at", None) or self.clock.now()
+        reference = asked.pop("external_ref", reference)
+        whole = Asked(**({"request_id": secrets.token_hex(8), "locale": "en"} | asked))
+        return STARTS[kind](self.gateway, self.caller, external_ref=reference, asked=whole, at=at)
 
     def get(self, transaction_id: UUID, *, wait_seconds: int = 0) -> Transaction:
         return transactions.get_transaction(
@@ -136,7 +137,7 @@ class Walk:
 
     def approved(self, phone: Authenticator, reference: str = "customer-1") -> UUID:
         transaction_id = self.claimed(phone, reference)
-        assert phone.approve(transaction_id, pin=PIN) == "COMPLETED"
+        assert phone.approve(transaction_id, pin=PIN).state == "COMPLETED"
         return transaction_id
 
     def transport(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
@@ -164,4 +165,10 @@ def through(
     return int(seen[0][:3]), b"".join(parts)
 
 
+STARTS = {
+    Kind.AUTHENTICATION: starts.start_authentication,
+    Kind.AUTHORISATION: starts.start_authorisation,
+    Kind.CONSENT_SIGNATURE: starts.start_consent_signature,
+    Kind.TEXT_SIGNATURE: starts.start_text_signature,
+}
 NO = (Decision.REJECTED_NOT_ME, Decision.REJECTED_CANCELLED)

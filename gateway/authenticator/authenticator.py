@@ -10,7 +10,7 @@ bytes, and is forgotten. How a content is put on a screen is left to the caller.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -33,6 +33,7 @@ from gateway.core.model import (
     Decision,
     DeviceKeys,
     Factor,
+    Kind,
     RelyingParty,
     format_time,
     parse_time,
@@ -45,7 +46,7 @@ from gateway.core.text import displayable
 PLATFORM: Final = "reference"
 _MAX_TEXT: Final = 200_000
 """Code points: the most that any signature profile allows."""
-_MAX_NAME: Final = 200
+_MAX_LINE: Final = 200
 _FACTORS: Final = frozenset({Factor.DEVICE, Factor.PIN})
 
 
@@ -65,10 +66,21 @@ class Shown:
     content: statement.Content
     factors: frozenset[str]
     """What an approval has to prove."""
+    needs_number: bool
+    """An approval needs the two digits that the relying party shows on its own screen."""
 
     @property
     def needs_pin(self) -> bool:
         return Factor.PIN in self.factors
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    state: str
+    post_context: statement.ShownText | None = None
+    """To be shown now; nobody signed it."""
+    authentication_code: str | None = None
+    """Of what this device started itself: for the relying party's backend."""
 
 
 class Authenticator:
@@ -161,7 +173,34 @@ class Authenticator:
     def claim(self, transaction_id: UUID) -> Shown:
         """Takes a transaction for this device and gives what is to be shown."""
         claim = self._ask("POST", f"transactions/{transaction_id}/claim")
-        answer = shape.require(claim, shape.CLAIMED)
+        return self._take(claim, transaction_id=transaction_id)
+
+    def start(
+        self,
+        kind: Kind,
+        *,
+        locale: str,
+        texts: Sequence[statement.ShownText] = (),
+        payment: statement.Payment | None = None,
+        profile: str | None = None,
+        request_id: str | None = None,
+    ) -> Shown:
+        """Starts a transaction on this device, which has taken it; give ``request_id`` to repeat one."""
+        message: dict[str, Any] = {
+            "requestId": request_id or secrets.token_hex(16),
+            "kind": kind,
+            "locale": locale,
+            "texts": [{"title": t.title, "text": t.text, "mediaType": t.media_type} for t in texts],
+        }
+        if payment is not None:
+            payees = [{"name": p.name, "account": p.account, "amount": p.amount} for p in payment.payees]
+            message["payment"] = {"total": payment.total, "currency": payment.currency, "payees": payees}
+        if profile is not None:
+            message["profile"] = profile
+        return self._take(self._ask("POST", "transactions", message=message), transaction_id=None)
+
+    def _take(self, answer: dict[str, Any], *, transaction_id: UUID | None) -> Shown:
+        shape.require(answer, shape.CLAIMED)
         try:
             content = statement.from_fields(answer["fields"])
             if statement.to_fields(content) != answer["fields"]:
@@ -169,28 +208,32 @@ class Authenticator:
         except ValueError as error:
             raise NotTrusted("The gateway's fields are malformed.") from error
         self._check(content, transaction_id=transaction_id)
-        shown = Shown(content, factors=frozenset(answer["factors"]))
-        self._shown[transaction_id] = shown
+        shown = Shown(content, factors=frozenset(answer["factors"]), needs_number=answer["numberMatching"])
+        self._shown[content.transaction_id] = shown
         return shown
 
     def state(self, transaction_id: UUID) -> str:
         """The state of a transaction that this device has claimed."""
-        return self._state("GET", f"transactions/{transaction_id}")
+        answer = self._ask("GET", f"transactions/{transaction_id}")
+        state: str = shape.require(answer, shape.STATE)["state"]
+        return state
 
-    def approve(self, transaction_id: UUID, *, pin: str | None) -> str:
-        """Signs the approval of what ``claim`` gave; answers the transaction's state."""
+    def approve(self, transaction_id: UUID, *, pin: str | None, number: str | None = None) -> Decided:
+        """Signs the approval of what ``claim`` or ``start`` gave."""
         shown = self._shown_before(transaction_id)
         if not shown.factors <= _FACTORS:
             raise FactorMissing("This approval asks for a factor that this authenticator does not have.")
+        if shown.needs_number and number is None:
+            raise FactorMissing("This approval needs the number on the relying party's screen.")
         if not shown.needs_pin:
-            return self._decide(shown, decision=Decision.APPROVED)
+            return self._decide(shown, decision=Decision.APPROVED, number=number)
         if pin is None:
             raise PinUnusable("This approval needs the PIN.")
         key = pin_key(pin, secret=self.device.pin_secret)
-        return self._decide(shown, decision=Decision.APPROVED, knowledge=key)
+        return self._decide(shown, decision=Decision.APPROVED, knowledge=key, number=number)
 
-    def reject(self, transaction_id: UUID, *, decision: Decision) -> str:
-        """Signs one of the two rejections of what ``claim`` gave; answers the transaction's state."""
+    def reject(self, transaction_id: UUID, *, decision: Decision) -> Decided:
+        """Signs one of the two rejections of what ``claim`` or ``start`` gave."""
         if decision is Decision.APPROVED:
             raise ValueError("an approval is no rejection")
         return self._decide(self._shown_before(transaction_id), decision=decision)
@@ -202,8 +245,13 @@ class Authenticator:
             raise NotShown("The transaction was not shown: claim it first.") from None
 
     def _decide(
-        self, shown: Shown, *, decision: Decision, knowledge: ec.EllipticCurvePrivateKey | None = None
-    ) -> str:
+        self,
+        shown: Shown,
+        *,
+        decision: Decision,
+        knowledge: ec.EllipticCurvePrivateKey | None = None,
+        number: str | None = None,
+    ) -> Decided:
         signing_time = whole_seconds(self._clock())
         composed = statement.compose(shown.content, binding_id=self.device.binding_id, decision=decision)
         info = xades.device_signed_info(
@@ -216,12 +264,17 @@ class Authenticator:
         }
         if knowledge is not None:
             message["pinSignature"] = b64(sign_p256(knowledge, info))
+        if number is not None and shown.needs_number:
+            message["matchNumber"] = number
         path = f"transactions/{shown.content.transaction_id}/assertion"
-        return self._state("POST", path, message=message)
-
-    def _state(self, method: str, path: str, *, message: dict[str, Any] | None = None) -> str:
-        state: str = shape.require(self._ask(method, path, message=message), shape.STATE)["state"]
-        return state
+        answer = shape.require(self._ask("POST", path, message=message), shape.STATE)
+        post = answer.get("postContext")
+        if post is not None:
+            shape.require(post, shape.SHOWN_TEXT)
+            post = statement.ShownText(post["title"], post["text"], post["mediaType"])
+            _check_text(post)
+        code = answer.get("authenticationCode")
+        return Decided(answer["state"], post, code if isinstance(code, str) else None)
 
     def _ask(self, method: str, path: str, *, message: dict[str, Any] | None = None) -> dict[str, Any]:
         return self._client.signed(
@@ -233,23 +286,30 @@ class Authenticator:
             message=message,
         )
 
-    def _check(self, content: statement.Content, *, transaction_id: UUID) -> None:
-        if content.transaction_id != transaction_id:
+    def _check(self, content: statement.Content, *, transaction_id: UUID | None) -> None:
+        if transaction_id not in (None, content.transaction_id):
             raise NotTrusted("The gateway answered with another transaction.")
         if content.relying_party.id != self.device.relying_party.id or content.subject != self.device.subject:
             raise NotTrusted("The transaction is for another relying party or subject.")
-        if not content.texts or content.payment is not None or content.documents:
-            raise CannotShow("This authenticator shows texts, and nothing else.")
-        _check_name(content.relying_party.name)
+        if content.documents:
+            raise CannotShow("This authenticator shows texts and payments, and nothing else.")
+        if content.payment is not None and content.kind is not Kind.AUTHORISATION:
+            raise CannotShow("A payment is authorised, and nothing else.")
+        if not content.texts and content.payment is None and content.kind is not Kind.AUTHENTICATION:
+            raise CannotShow("There is nothing to decide.")
+        _check_line(content.relying_party.name, field="relying party")
         for shown in content.texts:
             _check_text(shown)
+        for payee in () if content.payment is None else content.payment.payees:
+            _check_line(payee.name, field="payee")
+            _check_line(payee.account, field="account")
 
 
-def _check_name(name: str) -> None:
+def _check_line(text: str, *, field: str) -> None:
     try:
-        displayable(name, field="name", max_length=_MAX_NAME, multiline=False)
+        displayable(text, field=field, max_length=_MAX_LINE, multiline=False)
     except GatewayError as error:
-        raise CannotShow(f"The bank's name cannot be shown faithfully. {error.message}") from error
+        raise CannotShow(f"The {field} cannot be shown faithfully. {error.message}") from error
 
 
 def _check_text(shown: statement.ShownText) -> None:

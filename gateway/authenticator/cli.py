@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from gateway.authenticator.authenticator import Authenticator, Shown
+from gateway.authenticator.authenticator import Authenticator, Decided, Shown
 from gateway.authenticator.errors import AuthenticatorError
 from gateway.authenticator.keystore import Keystore
 from gateway.core.model import Decision, format_time
@@ -68,6 +68,9 @@ def add_commands(subparsers: Subparsers) -> None:
         choices=sorted(_REASONS),
         default="cancelled",
         help="not-me: somebody else started it; cancelled: not wanted any more (%(default)s)",
+    )
+    approve.add_argument(
+        "--number", metavar="NN", help="the two digits on the relying party's screen, where it shows some"
     )
     for command in (show, approve, reject):
         command.add_argument("transaction", metavar="TRANSACTION", type=UUID, help="id, as `list` prints it")
@@ -143,13 +146,21 @@ def _approve(arguments: argparse.Namespace) -> None:
     shown = authenticator.claim(arguments.transaction)
     _print(shown)
     pin = _secret("PIN", "MOBILEID_PIN", arguments.pin_file) if shown.needs_pin else None
-    print(authenticator.approve(arguments.transaction, pin=pin))
+    _done(authenticator.approve(arguments.transaction, pin=pin, number=arguments.number))
 
 
 def _reject(arguments: argparse.Namespace) -> None:
     authenticator = _open(arguments)
     authenticator.claim(arguments.transaction)
-    print(authenticator.reject(arguments.transaction, decision=_REASONS[arguments.reason]))
+    _done(authenticator.reject(arguments.transaction, decision=_REASONS[arguments.reason]))
+
+
+def _done(decided: Decided) -> None:
+    print(decided.state)
+    if decided.post_context is not None:
+        print(f"\n{decided.post_context.title}\n\n{as_text(decided.post_context)}")
+    if decided.authentication_code is not None:
+        print(f"Authentication code: {decided.authentication_code}")
 
 
 def _print(shown: Shown) -> None:
@@ -157,6 +168,11 @@ def _print(shown: Shown) -> None:
     print(f"Relying party: {content.relying_party.name} ({content.relying_party.id})")
     print(f"Created: {format_time(content.created_at)}")
     print(f"Expires: {format_time(content.expires_at)}")
+    print(f"Kind: {content.kind}")
+    if content.payment is not None:
+        print(f"Total: {content.payment.total} {content.payment.currency}")
+        for payee in content.payment.payees:
+            print(f"  {payee.amount} {content.payment.currency} to {payee.name}, {payee.account}")
     for text in content.texts:
         print(f"Title: {text.title}\n\n{as_text(text)}\n")
     sys.stdout.flush()

@@ -22,10 +22,12 @@ ACTIVATION: Final[Shape] = {
 }
 TRANSACTION_LIST: Final[Shape] = {"transactions": [{"id": str, "createdAt": str, "expiresAt": str}]}
 STATE: Final[Shape] = {"state": str}
+SHOWN_TEXT: Final[Shape] = {"title": str, "text": str, "mediaType": str}
 _PAYEE: Final[Shape] = {"name": str, "account": str, "amount": str}
 CLAIMED: Final[Shape] = {
     "state": str,
     "factors": [str],
+    "numberMatching": bool,
     "fields": {
         "unicodeVersion": str,
         "transactionId": str,
@@ -36,7 +38,7 @@ CLAIMED: Final[Shape] = {
         "relyingParty": RELYING_PARTY,
         "subject": str,
         "locale": str,
-        "texts": [{"title": str, "text": str, "mediaType": str}],
+        "texts": [SHOWN_TEXT],
         "payment": (None, {"total": str, "currency": str, "payees": [_PAYEE]}),
         "documents": [{"name": str, "mediaType": str, "digest": str}],
     },

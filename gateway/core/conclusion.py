@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gateway.core.evidence import Evidence
+    from gateway.core.model import Decision
 
 
 class Indication(StrEnum):
@@ -97,3 +98,8 @@ class Conclusion:
     checks: tuple[Check, ...]
     evidence: Evidence | None
     """What the verified bytes say: present only with TOTAL-PASSED."""
+
+    @property
+    def decision(self) -> Decision | None:
+        """What was decided, where that is proven: a refusal passes too."""
+        return None if self.evidence is None else self.evidence.decision

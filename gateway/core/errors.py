@@ -200,6 +200,12 @@ class DeviceLocked(StateError):
     remedy = "Re-activate the device through the bank."
 
 
+class TransactionLimitReached(StateError):
+    code = "TRANSACTION_LIMIT_REACHED"
+    sentence = "Too much waits for this subject, or was started within a short time."
+    remedy = "Wait until the subject has decided; the signature profile says how much may wait."
+
+
 class Conflict(StateError):
     code = "CONFLICT"
     sentence = "Something else changed this at the same moment."
@@ -237,6 +243,15 @@ class DeviceNotAuthenticated(RefusedError):
     code = "DEVICE_NOT_AUTHENTICATED"
     sentence = "The device's request could not be authenticated."
     remedy = "Sign the request with the transport key of an active binding, with a fresh nonce and time."
+
+
+class CodeRefused(RefusedError):
+    code = "CODE_REFUSED"
+    sentence = "The authentication code was refused."
+    remedy = (
+        "A code serves once, for its own transaction, amount and payee, and for a short time; which of these"
+        " failed is never told."
+    )
 
 
 class AssertionRefused(RefusedError):

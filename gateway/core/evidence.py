@@ -85,6 +85,20 @@ class Evidence:
         return compose(self.content, binding_id=self.binding_id, decision=self.decision)
 
 
+def compose_proof(statement: bytes, *, signature: UnverifiedSignature, crl: bytes) -> bytes:
+    """What a device signed, for a dispute about a decision that left no evidence document.
+
+    Statement, the device's XAdES B-B signature over it, and its CA's CRL: nothing here is sealed.
+    """
+    return element(
+        "ev:Proof",
+        statement.decode(),
+        element("ev:DeviceSignature", signature.xml(), leaf("ev:CRL", b64(crl))),
+        xmlns_ev=EVIDENCE_NAMESPACE,
+        Version=VERSION,
+    ).encode()
+
+
 @dataclass(frozen=True, slots=True)
 class UnverifiedEvidence:
     """A document as read: nothing in it is proven yet."""

@@ -35,6 +35,13 @@ class Decision(StrEnum):
     REJECTED_CANCELLED = "rejected-cancelled"
 
 
+class Channel(StrEnum):
+    """Who started a transaction; the value stands in evidence."""
+
+    BACKEND = "backend"
+    APP = "app"
+
+
 class Factor(StrEnum):
     """One authentication element, as a signature profile demands it."""
 
@@ -169,6 +176,8 @@ class RawAssertion:
     """r || s, 64 bytes, by the signing key over SignedInfo."""
     pin_signature: bytes | None
     """r || s, 64 bytes, by the PIN-derived key over the same SignedInfo. Never stored."""
+    match_number: str | None = None
+    """What the subject typed where the profile demands number matching. Never stored."""
 
 
 def uuid7(at: datetime) -> UUID:

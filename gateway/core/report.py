@@ -15,7 +15,7 @@ from gateway.core import markdown
 from gateway.core.conclusion import Conclusion, Indication
 from gateway.core.errors import TextNotMarkdown
 from gateway.core.evidence import Evidence
-from gateway.core.model import format_time
+from gateway.core.model import Decision, format_time
 from gateway.core.shown import MARKDOWN
 from gateway.core.statement import ShownText
 
@@ -39,6 +39,8 @@ def render(conclusion: Conclusion, *, data: bytes, at: str, commands: Iterable[t
     """A whole HTML page. ``at``: the time of verification; ``commands``: (what it checks, command line)."""
     passed = conclusion.indication is Indication.TOTAL_PASSED
     verdict = conclusion.indication + (f" / {conclusion.sub_indication}" if conclusion.sub_indication else "")
+    if conclusion.decision not in (None, Decision.APPROVED):
+        passed, verdict = False, f"{verdict}: A REFUSAL"  # never to look like a consent
     parts = [
         "<h1>Evidence</h1><p class=dim>SHA-256 of the document: "
         f"<code>{hashlib.sha256(data).hexdigest()}</code></p>",

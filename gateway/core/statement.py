@@ -23,8 +23,8 @@ NAMESPACE = "urn:mobileid-gateway:statement:1"
 VERSION = "1"
 STATEMENT_ID = "Statement"
 NONCE_BYTES = 32
-_AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,4})?\Z")
-_CURRENCY = re.compile(r"[A-Z]{3}\Z")
+AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,4})?\Z")
+CURRENCY = re.compile(r"[A-Z]{3}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class Payment:
     """One, or every payee of a batch in order."""
 
     def __post_init__(self) -> None:
-        if not _CURRENCY.match(self.currency) or not self.payees:
+        if not CURRENCY.match(self.currency) or not self.payees:
             raise ValueError("a payment has an ISO 4217 currency and at least one payee")
-        if not all(_AMOUNT.match(a) for a in (self.total, *(p.amount for p in self.payees))):
+        if not all(AMOUNT.match(a) for a in (self.total, *(p.amount for p in self.payees))):
             raise ValueError("an amount is a canonical decimal string")
 
 

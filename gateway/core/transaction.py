@@ -13,8 +13,8 @@ from enum import StrEnum
 from uuid import UUID
 
 from gateway.core.errors import TransactionExpired, TransactionNotPending
-from gateway.core.model import Decision, IdentityAttribute, Kind
-from gateway.core.statement import Content
+from gateway.core.model import Channel, Decision, IdentityAttribute, Kind
+from gateway.core.statement import Content, ShownText
 
 
 class State(StrEnum):
@@ -22,7 +22,7 @@ class State(StrEnum):
     PENDING = "PENDING"  # the subject moves next: decide
     APPROVED = "APPROVED"  # the gateway moves next: seal
     COMPLETED = "COMPLETED"  # final
-    REJECTED = "REJECTED"  # final: the subject said no
+    REJECTED = "REJECTED"  # final: the subject said no; its evidence may follow
     EXPIRED = "EXPIRED"  # final: nobody decided in time
     CANCELLED = "CANCELLED"  # final: the relying party withdrew it
     FAILED = "FAILED"  # final: approved, but evidence could not be made
@@ -43,6 +43,7 @@ class Event(StrEnum):
     EXPIRE = "EXPIRE"  # time
     BLOCK = "BLOCK"  # a risk or attestation rule
     SEAL = "SEAL"  # evidence is stored
+    COMPLETE = "COMPLETE"  # approved, and no evidence is to be stored
     FAIL = "FAIL"  # evidence cannot be made
 
 
@@ -59,6 +60,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.PENDING, Event.EXPIRE): State.EXPIRED,
     (State.PENDING, Event.BLOCK): State.BLOCKED,
     (State.APPROVED, Event.SEAL): State.COMPLETED,
+    (State.APPROVED, Event.COMPLETE): State.COMPLETED,
+    (State.REJECTED, Event.SEAL): State.REJECTED,
     (State.APPROVED, Event.FAIL): State.FAILED,
 }
 
@@ -90,6 +93,14 @@ class Transaction:
     """As registered at the start: what evidence says of the subject, whatever was registered since."""
     failed_attempts: int = 0
     """Tries that failed on the binding right before the decision."""
+    channel: Channel = Channel.BACKEND
+    post_context: ShownText | None = None
+    """Shown after an approval; no part of what is signed."""
+    redeemed_at: datetime | None = None
+    authentication_code: str | None = None
+    """In an answer alone: stands for the approval until it is redeemed, once."""
+    match_number: str | None = None
+    """In an answer to the relying party alone, while a device still has to send it."""
 
     def state_at(self, at: datetime) -> State:
         """The state as seen at a time: one that still waits past its end is EXPIRED."""

@@ -33,7 +33,7 @@ from gateway.core.certpath import Role, TrustStore
 from gateway.core.conclusion import REMEDY, Check, Conclusion, Finding, Indication, SubIndication
 from gateway.core.evidence import Evidence, UnverifiedEvidence, attach_seal, parse
 from gateway.core.model import Decision, Factor, Kind, format_time
-from gateway.core.profile import SignatureProfile, parse_profile, profile_digest
+from gateway.core.profile import SignatureProfile, acr_of, parse_profile, profile_digest
 from gateway.core.shown import MEDIA_TYPES
 from gateway.core.statement import NONCE_BYTES
 from gateway.core.xmldsig import (
@@ -56,6 +56,8 @@ AMR: Final = {Factor.DEVICE: ("hwk", "swk"), Factor.PIN: ("pin",), Factor.BIOMET
 VERDICTS: Final = {"none": "software"}
 """What each attestation format can prove; a format whose objects are not judged here proves nothing."""
 SHA256_BYTES: Final = 32
+_PROVEN: Final = "the seal and the device's signature are valid, and the document agrees with itself"
+_REFUSED: Final = "this proves a refusal"
 
 
 def verify_evidence(data: bytes, *, trust: TrustStore, at: datetime) -> Conclusion:
@@ -89,7 +91,7 @@ class _Verification:
         return Conclusion(
             Indication.TOTAL_PASSED,
             None,
-            "the seal and the device's signature are valid, and the document agrees with itself",
+            _PROVEN if evidence.decision is Decision.APPROVED else f"{_REFUSED}: {_PROVEN}",
             "",
             tuple(self.checks),
             evidence,
@@ -270,8 +272,6 @@ def _agree(evidence: Evidence) -> None:
         raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, "nothing was shown that could be approved")
     if any(text.media_type not in MEDIA_TYPES for text in content.texts):
         raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, "a text is of a media type that was never shown")
-    if evidence.decision is not Decision.APPROVED:
-        raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, "the decision is not an approval")
     attestation = evidence.attestation
     if VERDICTS.get(attestation.format) != attestation.verdict:
         raise Finding(
@@ -307,7 +307,10 @@ def _satisfied(evidence: Evidence, profile: SignatureProfile) -> None:
     content, signed_at = evidence.content, evidence.device_signature.signing_time
     amr = {factor.method for factor in evidence.factors}
     genuine = [FACTORS[method] for method in sorted(amr) if method in FACTORS]
-    unproven = [f for f in profile.factors if not amr & set(AMR[f])]
+    approved = evidence.decision is Decision.APPROVED
+    # A rejection proves possession and nothing else: no PIN is asked for to say no.
+    required = profile.factors if approved else (Factor.DEVICE,)
+    unproven = [f for f in required if not amr & set(AMR[f])]
     hardware = evidence.attestation.verdict == "hardware"
     released = {attribute.name for attribute in evidence.attributes}
     for holds, says in (
@@ -320,7 +323,10 @@ def _satisfied(evidence: Evidence, profile: SignatureProfile) -> None:
         (not unproven, "a factor that the profile requires was not verified"),
         (hardware or amr.isdisjoint({"hwk", "user"}), "a factor is claimed that no attestation proves"),
         ("hwk" in amr or not profile.hardware_key, "the profile requires a hardware key"),
-        (evidence.acr == profile.acr, "the acr is not the profile's"),
+        (approved or len(amr) == 1, "a rejection proves possession alone"),
+        (evidence.acr == acr_of(required), "the acr is not that of the factors"),
+        (evidence.channel in profile.channels, "the profile is not for transactions that it started"),
+        (profile.evidence, "the profile leaves no evidence"),
         (released <= set(profile.released_attributes), "an attribute that the profile does not release"),
         (len(released) == len(evidence.attributes), "an attribute stands twice"),
         (

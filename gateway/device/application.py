@@ -22,7 +22,7 @@ from gateway.core.httpsig import SignedRequest
 from gateway.core.model import DeviceBinding
 from gateway.device import messages
 from gateway.device.authentication import authenticate
-from gateway.services import enrolment, transactions
+from gateway.services import enrolment, starts, transactions
 from gateway.services.context import Gateway
 from gateway.web import (
     Environ,
@@ -89,7 +89,13 @@ def _decide(call: Call, device: DeviceBinding) -> Response:
     transaction = transactions.decide(
         call.gw, device, transaction_id=call.id, assertion=assertion, at=call.at
     )
-    return json_response(200, {"state": transaction.state})
+    return json_response(200, messages.decided(transaction))
+
+
+def _start(call: Call, device: DeviceBinding) -> Response:
+    kind, asked = messages.parse_start(call.body)
+    transaction = starts.start_from_device(call.gw, device, kind=kind, asked=asked, at=call.at)
+    return json_response(201, messages.claimed(transaction))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +116,10 @@ class Signed:
 
 _OPERATIONS: Final[Mapping[tuple[str, bool, str | None], Mapping[str, Open | Signed]]] = {
     ("activations", True, None): {"POST": Open("activate", _activate)},
-    ("transactions", False, None): {"GET": Signed("list", _list_waiting)},
+    ("transactions", False, None): {
+        "GET": Signed("list", _list_waiting),
+        "POST": Signed("start", _start, has_body=True),
+    },
     ("transactions", True, None): {"GET": Signed("fetch", _fetch)},
     ("transactions", True, "claim"): {"POST": Signed("claim", _claim)},
     ("transactions", True, "assertion"): {"POST": Signed("decide", _decide, has_body=True)},

@@ -12,25 +12,29 @@ import json
 from typing import Annotated, Any, Final, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from gateway.core.activation import ActivationRequest, KeyProofs
 from gateway.core.canonical import b64, unb64
 from gateway.core.errors import MalformedMessage, SchemaInvalid
 from gateway.core.model import (
     Attestation,
+    Channel,
     Decision,
     DeviceKeys,
+    Kind,
     RawAssertion,
     RelyingParty,
     format_time,
     parse_time,
 )
+from gateway.core.payment import MAX_PAYEES
 from gateway.core.profile import parse_profile
-from gateway.core.statement import to_fields
+from gateway.core.statement import Payee, ShownText, to_fields
 from gateway.core.transaction import Transaction
+from gateway.services.starts import MAX_TEXTS, Asked, AskedPayment
 
-MAX_BRACKETS: Final = 200
+MAX_BRACKETS: Final = 400
 """``[`` and ``{`` in a body, those in strings included: bounds the depth before a parser recurses."""
 MAX_NAME: Final = 64
 """Code points of a device's name."""
@@ -82,6 +86,39 @@ class _Assertion(_Message):
     signingTime: Annotated[str, StringConstraints(pattern=r"^[0-9-]{10}T[0-9:]{8}Z$")]
     signature: _Signature
     pinSignature: _Signature | None = None
+    matchNumber: Annotated[str, StringConstraints(pattern=r"^[0-9]{2}$")] | None = None
+
+
+_Words = Annotated[str, StringConstraints(min_length=1, max_length=200_000)]
+"""What they may be is the services' to say."""
+_Amount = Annotated[str, StringConstraints(pattern=r"^(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,4})?$")]
+
+
+class _Text(_Message):
+    title: _Words
+    text: _Words
+    mediaType: Annotated[str, StringConstraints(min_length=1, max_length=127)]
+
+
+class _Payee(_Message):
+    name: _Words
+    account: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9/.:-]{1,64}$")]
+    amount: _Amount
+
+
+class _Payment(_Message):
+    total: _Amount
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+    payees: Annotated[list[_Payee], Field(min_length=1, max_length=MAX_PAYEES)]
+
+
+class _Start(_Message):
+    requestId: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+    kind: Annotated[str, StringConstraints(pattern="^(?:" + "|".join(Kind) + ")$")]
+    profile: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
+    locale: Annotated[str, StringConstraints(max_length=35)]
+    texts: Annotated[list[_Text], Field(max_length=MAX_TEXTS)] = []
+    payment: _Payment | None = None
 
 
 _AnyMessage = TypeVar("_AnyMessage", bound=_Message)
@@ -115,6 +152,25 @@ def parse_assertion(body: bytes) -> RawAssertion:
         signing_time=signing_time,
         signature=unb64(message.signature),
         pin_signature=None if message.pinSignature is None else unb64(message.pinSignature),
+        match_number=message.matchNumber,
+    )
+
+
+def parse_start(body: bytes) -> tuple[Kind, Asked]:
+    message = _parse(body, shape=_Start)
+    payment = message.payment
+    return Kind(message.kind), Asked(
+        request_id=message.requestId,
+        locale=message.locale,
+        texts=tuple(ShownText(text.title, text.text, text.mediaType) for text in message.texts),
+        payment=None
+        if payment is None
+        else AskedPayment(
+            payment.total,
+            payment.currency,
+            tuple(Payee(payee.name, payee.account, payee.amount) for payee in payment.payees),
+        ),
+        profile=message.profile,
     )
 
 
@@ -168,8 +224,21 @@ def waiting(transaction: Transaction) -> dict[str, str]:
 
 def claimed(transaction: Transaction) -> dict[str, Any]:
     """All that a device needs to show a transaction and to answer it."""
+    profile = parse_profile(transaction.profile_document)
     return {
         "state": transaction.state,
-        "factors": list(parse_profile(transaction.profile_document).factors),
+        "factors": list(profile.factors),
+        "numberMatching": profile.number_matching and transaction.channel is Channel.BACKEND,
         "fields": to_fields(transaction.content),
     }
+
+
+def decided(transaction: Transaction) -> dict[str, Any]:
+    """The state; after an approval what is to be shown, and what an app hands to the bank's backend."""
+    answer: dict[str, Any] = {"state": transaction.state}
+    post, code = transaction.post_context, transaction.authentication_code
+    if post is not None and transaction.decision is Decision.APPROVED:
+        answer["postContext"] = {"title": post.title, "text": post.text, "mediaType": post.media_type}
+    if code is not None:
+        answer["authenticationCode"] = code
+    return answer

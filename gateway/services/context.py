@@ -13,10 +13,10 @@ from datetime import datetime
 from uuid import UUID
 
 from gateway import __version__
-from gateway.core.certpath import TrustStore
+from gateway.core.certpath import TrustStore, load_certificate
 from gateway.core.errors import GatewayError, MisuseError, ProfileNotAvailable
-from gateway.core.model import Caller, Kind, RelyingParty
-from gateway.core.profile import SignatureProfile
+from gateway.core.model import BindingState, Caller, DeviceBinding, Kind, RelyingParty
+from gateway.core.profile import SignatureProfile, reaches
 from gateway.ports import Clock, DeviceCA, SealKey, Store, Tenants
 from gateway.services.waits import Waits
 
@@ -61,13 +61,25 @@ class Gateway:
         except KeyError:
             raise MisuseError("a caller of an unknown relying party") from None
 
-    def profile(self, relying_party_id: str, *, kind: Kind, profile_id: str | None) -> SignatureProfile:
-        """The named profile, or the relying party's first for the kind; ProfileNotAvailable without."""
+    def profile(
+        self, relying_party_id: str, *, kind: Kind, profile_id: str | None, acr: str | None = None
+    ) -> SignatureProfile:
+        """The named profile, or the relying party's first for the kind that reaches the level ``acr``;
+        ProfileNotAvailable without."""
         for candidate in self.tenants.profiles[relying_party_id]:
             profile = self.profiles[candidate]
-            if profile.kind is kind and profile_id in (None, profile.id):
+            if profile.kind is kind and profile_id in (None, profile.id) and reaches(profile.acr, acr):
                 return profile
-        raise ProfileNotAvailable(field="profile")
+        raise ProfileNotAvailable(field="profile" if acr is None else "acr")
+
+
+def usable(gw: Gateway, binding: DeviceBinding, *, at: datetime) -> bool:
+    """ACTIVE, and evidence of its signature could be made: its certificate is in force and of our CA."""
+    if binding.state is not BindingState.ACTIVE:
+        return False
+    certificate = load_certificate(binding.certificate)
+    in_force = certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc
+    return in_force and gw.device_ca.issued(binding.certificate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,18 +53,24 @@ def verify_evidence(gw: Gateway, caller: Caller, *, document: bytes, at: datetim
 
 
 def complete(gw: Gateway, transaction: Transaction, *, at: datetime) -> bool:
-    """Seals an APPROVED transaction's evidence; False where it was done already.
+    """Seals the evidence of a decision, or completes an approval that leaves none; False where it was done
+    already.
 
     Raises UnavailableError where it cannot be done now: nothing is lost, the worker tries again.
     """
-    if transaction.state is not State.APPROVED:
+    if transaction.state not in (State.APPROVED, State.REJECTED) or transaction.evidence_id is not None:
         return False
+    if not parse_profile(transaction.profile_document).evidence:
+        approved = transaction.state is State.APPROVED
+        return approved and gw.store.finish(transaction, event=Event.COMPLETE, reason="", at=at)
     if transaction.binding_id is None:
-        raise MisuseError("approved without a binding")
+        raise MisuseError("decided without a binding")
     tenant = transaction.relying_party
     binding = gw.store.binding(tenant, transaction.binding_id)
     assertion = gw.store.assertion(tenant, transaction.id)
     if binding is None or assertion is None:
+        if transaction.state is State.REJECTED:
+            return False
         return gw.store.finish(transaction, event=Event.FAIL, reason="erased", at=at)
     evidence = compose(gw, transaction, binding=binding, assertion=assertion, at=at)
     document = seal(compose_unsealed(evidence), key=gw.seal_key, at=at)
@@ -78,7 +84,8 @@ def complete(gw: Gateway, transaction: Transaction, *, at: datetime) -> bool:
             says=conclusion.explanation,
         )
         # What the device signed cannot be mended later; our own seal's trouble can.
-        if conclusion.indication is Indication.TOTAL_FAILED and conclusion.checks[-1].step >= DEVICE_STEP:
+        failed = conclusion.indication is Indication.TOTAL_FAILED
+        if transaction.state is State.APPROVED and failed and conclusion.checks[-1].step >= DEVICE_STEP:
             return gw.store.finish(transaction, event=Event.FAIL, reason="not-verified", at=at)
         raise SealUnavailable()
     stored = StoredEvidence(tenant, evidence.id, transaction.id, "B-B", document, whole_seconds(at))
@@ -99,26 +106,12 @@ def compose(
     content = transaction.content
     statement = compose_statement(content, binding_id=binding.id, decision=assertion.decision)
     profile = parse_profile(transaction.profile_document)
-    properties = xades.device_signed_properties(
-        certificate=binding.certificate, signing_time=assertion.signing_time
-    )
     return Evidence(
         id=uuid7(at),
         content=content,
         binding_id=binding.id,
         decision=assertion.decision,
-        device_signature=UnverifiedSignature(
-            shape=xades.DEVICE,
-            algorithm=xades.ECDSA_SHA256,
-            data_digest=xades.sha256(statement),
-            key_info_digest=None,
-            properties_digest=xades.sha256(properties),
-            value=assertion.signature,
-            chain=(binding.certificate, *gw.device_ca.chain),
-            signing_time=assertion.signing_time,
-            certificate_digest=xades.sha256(binding.certificate),
-            policy=None,
-        ),
+        device_signature=device_signature(gw, statement, binding=binding, assertion=assertion),
         device_crl=gw.device_ca.crl(at=at),
         transaction_id=transaction.id,
         relying_party_id=transaction.relying_party,
@@ -132,13 +125,34 @@ def compose(
         acr=transaction.acr,
         factors=tuple(FACTORS[method] for method in transaction.amr),
         failed_attempts=transaction.failed_attempts,
-        channel="backend",
+        channel=transaction.channel,
         profile_id=profile.id,
         profile_digest=profile_digest(transaction.profile_document),
         profile_document=transaction.profile_document,
         claimed_at=transaction.claimed_at,
         decided_at=transaction.decided_at,
         software=SOFTWARE,
+    )
+
+
+def device_signature(
+    gw: Gateway, statement: bytes, *, binding: DeviceBinding, assertion: RawAssertion
+) -> UnverifiedSignature:
+    """The XAdES B-B signature that a device made over a statement, with its chain."""
+    properties = xades.device_signed_properties(
+        certificate=binding.certificate, signing_time=assertion.signing_time
+    )
+    return UnverifiedSignature(
+        shape=xades.DEVICE,
+        algorithm=xades.ECDSA_SHA256,
+        data_digest=xades.sha256(statement),
+        key_info_digest=None,
+        properties_digest=xades.sha256(properties),
+        value=assertion.signature,
+        chain=(binding.certificate, *gw.device_ca.chain),
+        signing_time=assertion.signing_time,
+        certificate_digest=xades.sha256(binding.certificate),
+        policy=None,
     )
 
 

@@ -1,34 +1,27 @@
-"""Transactions: start, wait, claim, decide, cancel, expire.
+"""Transactions: wait, claim, decide, cancel, expire.
 
-The law: nothing is answered that is not committed. A start is idempotent by the caller's request id.
-Of two that race for one transaction one wins, in the database. A try is reserved before a PIN is
-judged, and only under a proven possession, so that nobody can lock somebody else
-out (RTS (EU) 2018/389 articles 4(1) and 4(3)(b)). An approval is committed before anything is sealed.
+The law: nothing is answered that is not committed. Of two that race for one transaction one wins, in the
+database. A try is reserved before a PIN or a number is judged, and only under a proven possession, so that
+nobody can lock somebody else out (RTS (EU) 2018/389 articles 4(1) and 4(3)(b)). A decision is committed
+before anything is sealed. How a transaction begins is left to ``starts``.
 """
 
 from __future__ import annotations
 
-import hmac
-import re
-import secrets
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 import structlog
 
-from gateway.core import statement
 from gateway.core.assertion import PossessionNotProven, verify_factors, verify_possession
-from gateway.core.certpath import load_certificate
 from gateway.core.errors import (
     AssertionRefused,
     Conflict,
     DeviceLocked,
-    GatewayError,
     InvalidValue,
-    NoActiveDevice,
     NotFound,
-    RequestIdReused,
     TransactionClaimed,
     TransactionExpired,
     TransactionNotPending,
@@ -36,105 +29,22 @@ from gateway.core.errors import (
 from gateway.core.model import (
     BindingState,
     Caller,
+    Channel,
     Decision,
     DeviceBinding,
     Factor,
-    Kind,
     RawAssertion,
-    Subject,
-    uuid7,
-    whole_seconds,
 )
-from gateway.core.profile import LIFETIME_FLOOR_SECONDS, SignatureProfile, acr_of, parse_profile
-from gateway.core.shown import shown_text
-from gateway.core.statement import Content
-from gateway.core.text import UNICODE_VERSION
+from gateway.core.profile import SignatureProfile, acr_of, parse_profile
 from gateway.core.transaction import FINAL, Event, State, Transaction, advance
-from gateway.services.context import Gateway
-from gateway.services.enrolment import external_ref_of, request_digest, request_id_of
+from gateway.services.authorisation import code_of, match_number, numbers_match
+from gateway.services.context import Gateway, usable
 from gateway.services.evidence import complete
 
 MAX_WAIT_SECONDS = 30
-_LOCALE = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?\Z")
 _ATTEMPTS = 5
 
 log = structlog.get_logger("gateway")
-
-
-def start_consent_signature(
-    gw: Gateway,
-    caller: Caller,
-    *,
-    request_id: str,
-    external_ref: str,
-    profile: str | None,
-    locale: str,
-    title: str,
-    text: str,
-    media_type: str,
-    lifetime_seconds: int | None,
-    at: datetime,
-) -> Transaction:
-    """Asks a subject to consent to a text; answers the transaction as it was first stored."""
-    caller.require("StartConsentSignature")
-    request_id_of(request_id)
-    external_ref_of(external_ref)
-    chosen = gw.profile(caller.relying_party, kind=Kind.CONSENT_SIGNATURE, profile_id=profile)
-    digest = request_digest(
-        kind=Kind.CONSENT_SIGNATURE,
-        externalRef=external_ref,
-        profile=profile,
-        locale=locale,
-        title=title,
-        text=text,
-        mediaType=media_type,
-        lifetimeSeconds=lifetime_seconds,
-    )
-    if not _LOCALE.match(locale):
-        raise InvalidValue("A language tag such as en, de-CH or zh-Hant-TW.", field="locale")
-    shown = shown_text(
-        title, text=text, media_type=media_type, max_length=chosen.max_text_length, field="preContext"
-    )
-    subject = gw.store.subject_by_ref(caller.relying_party, external_ref)
-    if subject is None:
-        raise NotFound(field="externalRef")
-    try:
-        _require_device(gw, subject, at=at)
-    except GatewayError:
-        earlier = gw.store.started(caller.relying_party, request_id)
-        if earlier is None:
-            raise
-        return _same(earlier, digest)
-    created = whole_seconds(at)
-    content = Content(
-        unicode_version=UNICODE_VERSION,
-        transaction_id=uuid7(at),
-        kind=Kind.CONSENT_SIGNATURE,
-        created_at=created,
-        expires_at=created + timedelta(seconds=_lifetime(chosen, lifetime_seconds)),
-        nonce=secrets.token_bytes(statement.NONCE_BYTES),
-        relying_party=gw.relying_party(caller.relying_party),
-        subject=subject.pseudonym,
-        locale=locale,
-        texts=(shown,),
-    )
-    transaction = Transaction(
-        relying_party=caller.relying_party,
-        id=content.transaction_id,
-        subject_id=subject.id,
-        kind=content.kind,
-        state=State.REQUESTED,
-        profile_id=chosen.id,
-        profile_document=chosen.document(),
-        content=content,
-        created_at=content.created_at,
-        expires_at=content.expires_at,
-        external_ref=subject.external_ref,
-        attributes=tuple(a for a in subject.attributes if a.name in chosen.released_attributes),
-    )
-    return _same(
-        gw.store.start_transaction(transaction, request_id=request_id, request_digest=digest), digest
-    )
 
 
 def get_transaction(
@@ -144,7 +54,7 @@ def get_transaction(
     caller.require("GetTransaction")
     if not 0 <= wait_seconds <= MAX_WAIT_SECONDS:
         raise InvalidValue(f"0 to {MAX_WAIT_SECONDS}.", field="waitSeconds")
-    transaction = _load(gw, caller.relying_party, transaction_id, at=at)
+    transaction = load(gw, caller.relying_party, transaction_id, at=at)
     if wait_seconds and transaction.state not in FINAL:
         until_end = max(0, int((transaction.expires_at - at).total_seconds()) + 1)
         undecided = transaction.state in (State.REQUESTED, State.PENDING)
@@ -155,22 +65,26 @@ def get_transaction(
             state=transaction.state,
             seconds=min(wait_seconds, until_end) if undecided else wait_seconds,
         )
-        transaction = _load(gw, caller.relying_party, transaction_id, at=gw.clock.now())
-    return transaction
+        transaction = load(gw, caller.relying_party, transaction_id, at=gw.clock.now())
+    return replace(
+        transaction,
+        authentication_code=code_of(gw, transaction, at=gw.clock.now()),
+        match_number=match_number(gw, transaction),
+    )
 
 
 def cancel_transaction(gw: Gateway, caller: Caller, *, transaction_id: UUID, at: datetime) -> Transaction:
     """Withdraws a transaction that nobody has decided; repeated, it answers the same."""
     caller.require("CancelTransaction")
     for _ in range(_ATTEMPTS):
-        transaction = _load(gw, caller.relying_party, transaction_id, at=at)
+        transaction = load(gw, caller.relying_party, transaction_id, at=at)
         if transaction.state is State.CANCELLED:
             return transaction
         if transaction.state is State.EXPIRED:
             raise TransactionExpired()
         advance(transaction, Event.CANCEL, at=at)
         if gw.store.finish(transaction, event=Event.CANCEL, reason="caller", at=at):
-            return _load(gw, caller.relying_party, transaction_id, at=at)
+            return load(gw, caller.relying_party, transaction_id, at=at)
     raise Conflict()
 
 
@@ -207,11 +121,13 @@ def decide(
     """Takes a device's answer; raises AssertionRefused, whatever element of it failed."""
     transaction = fetch(gw, device, transaction_id=transaction_id, at=at)
     if transaction.decision is not None and transaction.decision is assertion.decision:
-        return transaction  # the answer to the first one was lost on its way
+        # the answer to the first one was lost on its way
+        return _for_its_device(gw, transaction, at=at)
     approved = assertion.decision is Decision.APPROVED
     event = Event.APPROVE if approved else Event.REJECT
     advance(transaction, event, at=at)
     profile = parse_profile(transaction.profile_document)
+    numbered = profile.number_matching and transaction.channel is Channel.BACKEND
     try:
         possession = verify_possession(
             assertion, expected_content=transaction.content, binding=device, profile=profile, at=at
@@ -221,10 +137,12 @@ def decide(
         gw.store.binding(device.relying_party, device.id)
         gw.store.binding(device.relying_party, device.id)
         raise AssertionRefused() from None
-    tried = approved and Factor.PIN in profile.factors
+    tried = approved and (Factor.PIN in profile.factors or numbered)
     failures = _reserve(gw, device, profile, at=at) if tried else device.failures
     try:
         verified = verify_factors(assertion, possession=possession, binding=device, profile=profile)
+        if approved and numbered and not numbers_match(gw, transaction, assertion.match_number):
+            raise AssertionRefused()
     except AssertionRefused:
         if tried:
             gw.store.lock_if_spent(device.relying_party, device.id, max_failures=profile.max_failures, at=at)
@@ -236,20 +154,27 @@ def decide(
         acr=acr_of(verified.factors),
         amr=tuple(factor.method for factor in verified.factors),
         failed_attempts=failures,
+        lock=profile.not_me_locks and assertion.decision is Decision.REJECTED_NOT_ME,
         at=at,
     ):
         if tried:
             gw.store.release_try(device.relying_party, device.id)
-        _load(gw, device.relying_party, transaction_id, at=at)
+        load(gw, device.relying_party, transaction_id, at=at)
         raise TransactionNotPending()
-    decided = _load(gw, device.relying_party, transaction_id, at=at)
-    if approved:
-        try:
-            complete(gw, decided, at=gw.clock.now())
-        except Exception as error:  # the approval stands, whatever goes wrong now: the worker tries again
-            log.warning("seal_postponed", transaction=str(transaction_id), type=type(error).__name__)
-        decided = _load(gw, device.relying_party, transaction_id, at=at)
-    return decided
+    decided = load(gw, device.relying_party, transaction_id, at=at)
+    try:
+        if complete(gw, decided, at=gw.clock.now()):
+            decided = load(gw, device.relying_party, transaction_id, at=at)
+    except Exception as error:  # the decision stands, whatever goes wrong now: the worker tries again
+        log.warning("seal_postponed", transaction=str(transaction_id), type=type(error).__name__)
+    return _for_its_device(gw, decided, at=gw.clock.now())
+
+
+def _for_its_device(gw: Gateway, decided: Transaction, *, at: datetime) -> Transaction:
+    """With the code where the app began: it hands it to the relying party's backend, which finishes."""
+    if decided.channel is not Channel.APP:
+        return decided
+    return replace(decided, authentication_code=code_of(gw, decided, at=at))
 
 
 def _reserve(gw: Gateway, device: DeviceBinding, profile: SignatureProfile, *, at: datetime) -> int:
@@ -269,7 +194,7 @@ def expire(gw: Gateway, transaction: Transaction, *, at: datetime) -> bool:
     return gw.store.finish(transaction, event=Event.EXPIRE, reason="time", at=at)
 
 
-def _load(gw: Gateway, relying_party: str, transaction_id: UUID, *, at: datetime) -> Transaction:
+def load(gw: Gateway, relying_party: str, transaction_id: UUID, *, at: datetime) -> Transaction:
     """The transaction as it stands, expired on read where its time is over; NotFound without."""
     for _ in range(_ATTEMPTS):
         transaction = gw.store.transaction(relying_party, transaction_id)
@@ -282,42 +207,9 @@ def _load(gw: Gateway, relying_party: str, transaction_id: UUID, *, at: datetime
 
 
 def _for_device(gw: Gateway, device: DeviceBinding, transaction_id: UUID, *, at: datetime) -> Transaction:
-    if not _usable(gw, device, at=at):
+    if not usable(gw, device, at=at):
         raise DeviceLocked()
-    transaction = _load(gw, device.relying_party, transaction_id, at=at)
+    transaction = load(gw, device.relying_party, transaction_id, at=at)
     if transaction.subject_id != device.subject_id:
         raise NotFound()
-    return transaction
-
-
-def _require_device(gw: Gateway, subject: Subject, *, at: datetime) -> None:
-    bindings = gw.store.bindings_of(subject.relying_party, subject.id)
-    if not any(_usable(gw, binding, at=at) for binding in bindings):
-        locked = any(binding.state is BindingState.LOCKED for binding in bindings)
-        raise DeviceLocked() if locked else NoActiveDevice()
-
-
-def _usable(gw: Gateway, binding: DeviceBinding, *, at: datetime) -> bool:
-    """ACTIVE, and evidence of its signature could be made: its certificate is in force and of our CA."""
-    if binding.state is not BindingState.ACTIVE:
-        return False
-    certificate = load_certificate(binding.certificate)
-    in_force = certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc
-    return in_force and gw.device_ca.issued(binding.certificate)
-
-
-def _lifetime(profile: SignatureProfile, asked: int | None) -> int:
-    if asked is None:
-        return profile.lifetime_seconds
-    if not LIFETIME_FLOOR_SECONDS <= asked <= profile.lifetime_seconds:
-        raise InvalidValue(
-            f"{LIFETIME_FLOOR_SECONDS} to {profile.lifetime_seconds}.", field="lifetimeSeconds"
-        )
-    return asked
-
-
-def _same(standing: tuple[Transaction, bytes], digest: bytes) -> Transaction:
-    transaction, known = standing
-    if not hmac.compare_digest(known, digest):
-        raise RequestIdReused(field="requestId")
     return transaction

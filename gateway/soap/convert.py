@@ -10,15 +10,40 @@ from typing import Any
 
 from gateway.core.conclusion import Conclusion
 from gateway.core.model import IdentityAttribute
+from gateway.core.statement import Payee, ShownText
 from gateway.core.transaction import Transaction
 from gateway.ports import StoredEvidence
 from gateway.services.context import Heartbeat
 from gateway.services.enrolment import Activation, RegistrationView
+from gateway.services.starts import Asked, AskedPayment
 from gateway.soap import types
 
 
 def attributes(elements: Sequence[Any] | None) -> tuple[IdentityAttribute, ...]:
     return tuple(IdentityAttribute(element.name, element.value) for element in elements or ())
+
+
+def asked(request: Any, *texts: Any, payment: Any = None) -> Asked:
+    """What all starts have in common; ``texts`` are those of the kind, and may be None."""
+    return Asked(
+        request_id=request.requestId,
+        locale=request.locale,
+        texts=tuple(_shown(text) for text in texts if text is not None),
+        payment=None if payment is None else asked_payment(payment),
+        post_context=None if request.postContext is None else _shown(request.postContext),
+        profile=request.profile,
+        acr=request.acr,
+        lifetime_seconds=request.lifetimeSeconds,
+    )
+
+
+def asked_payment(element: Any) -> AskedPayment:
+    payees = tuple(Payee(payee.name, payee.account, payee.amount) for payee in element.payee)
+    return AskedPayment(element.total, element.currency, payees)
+
+
+def _shown(element: Any) -> ShownText:
+    return ShownText(element.title, element.content, element.mediaType)
 
 
 def document(chunks: Sequence[bytes]) -> bytes:
@@ -57,6 +82,10 @@ def transaction(value: Transaction) -> Any:
         deviceId=value.binding_id,
         acr=value.acr,
         amr=list(value.amr),
+        channel=value.channel.value,
+        matchNumber=value.match_number,
+        authenticationCode=value.authentication_code,
+        redeemedAt=value.redeemed_at,
     )
 
 
@@ -73,6 +102,7 @@ def evidence(value: StoredEvidence) -> Any:
 def conclusion(value: Conclusion) -> Any:
     return types.Conclusion(
         indication=value.indication.value,
+        decision=value.decision.value if value.decision else None,
         subIndication=value.sub_indication.value if value.sub_indication else None,
         explanation=value.explanation,
         remedy=value.remedy or None,

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from spyne import Service, rpc
 
 from gateway.core.model import Caller
-from gateway.services import context, enrolment, evidence, transactions
+from gateway.services import authorisation, context, enrolment, evidence, starts, transactions
 from gateway.services.context import Gateway
 from gateway.soap import convert, types
 
@@ -62,23 +62,41 @@ class MobileIdGateway(Service):  # type: ignore[misc]
         )
         return types.GetRegistrationResponse(registration=convert.registration(found))
 
+    @_operation(types.StartAuthenticationResponse, types.StartAuthentication)
+    def StartAuthentication(ctx: Any, request: Any) -> Any:
+        call: Call = ctx.udc
+        asked = convert.asked(request, request.preContext)
+        found = starts.start_authentication(
+            call.gw, call.caller, external_ref=request.externalRef, asked=asked, at=call.at
+        )
+        return types.StartAuthenticationResponse(transaction=convert.transaction(found))
+
+    @_operation(types.StartAuthorisationResponse, types.StartAuthorisation)
+    def StartAuthorisation(ctx: Any, request: Any) -> Any:
+        call: Call = ctx.udc
+        asked = convert.asked(request, request.preContext, payment=request.payment)
+        found = starts.start_authorisation(
+            call.gw, call.caller, external_ref=request.externalRef, asked=asked, at=call.at
+        )
+        return types.StartAuthorisationResponse(transaction=convert.transaction(found))
+
     @_operation(types.StartConsentSignatureResponse, types.StartConsentSignature)
     def StartConsentSignature(ctx: Any, request: Any) -> Any:
         call: Call = ctx.udc
-        found = transactions.start_consent_signature(
-            call.gw,
-            call.caller,
-            request_id=request.requestId,
-            external_ref=request.externalRef,
-            profile=request.profile,
-            locale=request.locale,
-            title=request.preContext.title,
-            text=request.preContext.content,
-            media_type=request.preContext.mediaType,
-            lifetime_seconds=request.lifetimeSeconds,
-            at=call.at,
+        asked = convert.asked(request, request.preContext)
+        found = starts.start_consent_signature(
+            call.gw, call.caller, external_ref=request.externalRef, asked=asked, at=call.at
         )
         return types.StartConsentSignatureResponse(transaction=convert.transaction(found))
+
+    @_operation(types.StartTextSignatureResponse, types.StartTextSignature)
+    def StartTextSignature(ctx: Any, request: Any) -> Any:
+        call: Call = ctx.udc
+        asked = convert.asked(request, *request.text)
+        found = starts.start_text_signature(
+            call.gw, call.caller, external_ref=request.externalRef, asked=asked, at=call.at
+        )
+        return types.StartTextSignatureResponse(transaction=convert.transaction(found))
 
     @_operation(types.GetTransactionResponse, types.GetTransaction)
     def GetTransaction(ctx: Any, request: Any) -> Any:
@@ -99,6 +117,28 @@ class MobileIdGateway(Service):  # type: ignore[misc]
             call.gw, call.caller, transaction_id=request.transactionId, at=call.at
         )
         return types.CancelTransactionResponse(transaction=convert.transaction(found))
+
+    @_operation(types.RedeemAuthenticationCodeResponse, types.RedeemAuthenticationCode)
+    def RedeemAuthenticationCode(ctx: Any, request: Any) -> Any:
+        call: Call = ctx.udc
+        found = authorisation.redeem_authentication_code(
+            call.gw,
+            call.caller,
+            request_id=request.requestId,
+            transaction_id=request.transactionId,
+            code=request.authenticationCode,
+            payment=None if request.payment is None else convert.asked_payment(request.payment),
+            at=call.at,
+        )
+        return types.RedeemAuthenticationCodeResponse(transaction=convert.transaction(found))
+
+    @_operation(types.GetAuthorisationProofResponse, types.GetAuthorisationProof)
+    def GetAuthorisationProof(ctx: Any, request: Any) -> Any:
+        call: Call = ctx.udc
+        found = authorisation.get_authorisation_proof(
+            call.gw, call.caller, transaction_id=request.transactionId, at=call.at
+        )
+        return types.GetAuthorisationProofResponse(document=[found])
 
     @_operation(types.GetEvidenceResponse, types.GetEvidence)
     def GetEvidence(ctx: Any, request: Any) -> Any:

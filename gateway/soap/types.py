@@ -28,6 +28,10 @@ def _many(kind: Any) -> Any:
     return kind.customize(min_occurs=0, max_occurs=UNBOUNDED, nillable=False)
 
 
+def _some(kind: Any, *, most: int) -> Any:
+    return kind.customize(min_occurs=1, max_occurs=most, nillable=False)
+
+
 def _type(name: str, *members: tuple[str, Any]) -> Any:
     """A model of the schema's type or element of this name."""
     return type(ComplexModel)(name, (ComplexModel,), {"__namespace__": TNS, "_type_info": list(members)})
@@ -37,6 +41,12 @@ IdentityAttribute = _type("IdentityAttribute", ("name", _one(Unicode)), ("value"
 
 ShownContent = _type(
     "ShownContent", ("title", _one(Unicode)), ("content", _one(Unicode)), ("mediaType", _one(Unicode))
+)
+
+Payee = _type("Payee", ("name", _one(Unicode)), ("account", _one(Unicode)), ("amount", _one(Unicode)))
+
+Payment = _type(
+    "Payment", ("total", _one(Unicode)), ("currency", _one(Unicode)), ("payee", _some(Payee, most=100))
 )
 
 Activation = _type(
@@ -68,6 +78,10 @@ Transaction = _type(
     ("deviceId", _optional(Uuid)),
     ("acr", _optional(Unicode)),
     ("amr", _many(Unicode)),
+    ("channel", _one(Unicode)),
+    ("matchNumber", _optional(Unicode)),
+    ("authenticationCode", _optional(Unicode)),
+    ("redeemedAt", _optional(DateTime)),
 )
 
 Check = _type(
@@ -81,6 +95,7 @@ Check = _type(
 Conclusion = _type(
     "Conclusion",
     ("indication", _one(Unicode)),
+    ("decision", _optional(Unicode)),
     ("subIndication", _optional(Unicode)),
     ("explanation", _one(Unicode)),
     ("remedy", _optional(Unicode)),
@@ -104,17 +119,42 @@ GetRegistration = _type("GetRegistration", ("registrationId", _one(Uuid)))
 
 GetRegistrationResponse = _type("GetRegistrationResponse", ("registration", _one(Registration)))
 
-StartConsentSignature = _type(
-    "StartConsentSignature",
+_SUBJECT_AND_PROFILE: Final = (
     ("requestId", _one(Unicode)),
     ("externalRef", _one(Unicode)),
     ("profile", _optional(Unicode)),
+    ("acr", _optional(Unicode)),
     ("locale", _one(Unicode)),
-    ("preContext", _one(ShownContent)),
-    ("lifetimeSeconds", _optional(Integer32)),
+)
+_AFTER: Final = (("postContext", _optional(ShownContent)), ("lifetimeSeconds", _optional(Integer32)))
+
+StartAuthentication = _type(
+    "StartAuthentication", *_SUBJECT_AND_PROFILE, ("preContext", _optional(ShownContent)), *_AFTER
+)
+
+StartAuthenticationResponse = _type("StartAuthenticationResponse", ("transaction", _one(Transaction)))
+
+StartAuthorisation = _type(
+    "StartAuthorisation",
+    *_SUBJECT_AND_PROFILE,
+    ("payment", _optional(Payment)),
+    ("preContext", _optional(ShownContent)),
+    *_AFTER,
+)
+
+StartAuthorisationResponse = _type("StartAuthorisationResponse", ("transaction", _one(Transaction)))
+
+StartConsentSignature = _type(
+    "StartConsentSignature", *_SUBJECT_AND_PROFILE, ("preContext", _one(ShownContent)), *_AFTER
 )
 
 StartConsentSignatureResponse = _type("StartConsentSignatureResponse", ("transaction", _one(Transaction)))
+
+StartTextSignature = _type(
+    "StartTextSignature", *_SUBJECT_AND_PROFILE, ("text", _some(ShownContent, most=20)), *_AFTER
+)
+
+StartTextSignatureResponse = _type("StartTextSignatureResponse", ("transaction", _one(Transaction)))
 
 GetTransaction = _type("GetTransaction", ("transactionId", _one(Uuid)), ("waitSeconds", _optional(Integer32)))
 
@@ -123,6 +163,22 @@ GetTransactionResponse = _type("GetTransactionResponse", ("transaction", _one(Tr
 CancelTransaction = _type("CancelTransaction", ("transactionId", _one(Uuid)))
 
 CancelTransactionResponse = _type("CancelTransactionResponse", ("transaction", _one(Transaction)))
+
+RedeemAuthenticationCode = _type(
+    "RedeemAuthenticationCode",
+    ("requestId", _one(Unicode)),
+    ("transactionId", _one(Uuid)),
+    ("authenticationCode", _one(Unicode)),
+    ("payment", _optional(Payment)),
+)
+
+RedeemAuthenticationCodeResponse = _type(
+    "RedeemAuthenticationCodeResponse", ("transaction", _one(Transaction))
+)
+
+GetAuthorisationProof = _type("GetAuthorisationProof", ("transactionId", _one(Uuid)))
+
+GetAuthorisationProofResponse = _type("GetAuthorisationProofResponse", ("document", _one(ByteArray)))
 
 GetEvidence = _type("GetEvidence", ("transactionId", _one(Uuid)))
 

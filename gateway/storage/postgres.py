@@ -13,11 +13,12 @@ Enrolment and devices are left to enrolment, what the worker asks to work, what 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from gateway.core.errors import MisuseError, NotFound, RequestIdReused
+from gateway.core.errors import MisuseError, NotFound, RequestIdReused, TransactionLimitReached
 from gateway.core.model import Factor, RawAssertion, uuid7
+from gateway.core.profile import STARTS_SECONDS, SignatureProfile
 from gateway.core.transaction import TRANSITIONS, Event, State, Transaction, next_state
 from gateway.ports import StoredEvidence
 from gateway.storage import rows
@@ -27,17 +28,29 @@ from gateway.storage.queries import EVENT, NOT_ERASED
 from gateway.storage.work import WorkQueries
 
 _CLAIMABLE = [str(state) for state, event in TRANSITIONS if event is Event.CLAIM]
-_ELSEWHERE = frozenset({Event.NOTIFY, Event.CLAIM, Event.APPROVE, Event.REJECT})
+_ELSEWHERE = frozenset({Event.NOTIFY, Event.CLAIM, Event.APPROVE, Event.REJECT, Event.SEAL})
 """Events that come with more than a reason, each by its own method."""
-_START_TRANSACTION = f"""WITH t AS (
+_START_TRANSACTION = f"""SELECT 1 FROM subject
+    WHERE relying_party = %(rp)s AND id = %(subject)s FOR NO KEY UPDATE;
+WITH t AS (
     INSERT INTO transaction (relying_party, id, subject_id, kind, state, profile_id, profile_document,
-        content, created_at, expires_at, request_index, request_digest)
+        content, created_at, expires_at, request_index, request_digest, channel, leaves_evidence, binding_id,
+        claimed_at)
     SELECT %(rp)s, %(id)s, %(subject)s, %(kind)s, %(state)s, %(profile_id)s, %(profile_document)s,
-        %(content)s, %(created_at)s, %(expires_at)s, %(request_index)s, %(request_digest)s WHERE {NOT_ERASED}
-    ON CONFLICT DO NOTHING RETURNING relying_party, id, state
+        %(content)s, %(created_at)s, %(expires_at)s, %(request_index)s, %(request_digest)s, %(channel)s,
+        %(leaves_evidence)s, %(binding)s, %(claimed_at)s
+    WHERE {NOT_ERASED} AND (
+            SELECT count(*) FROM transaction o WHERE o.relying_party = %(rp)s
+            AND o.subject_id = %(subject)s AND o.state IN ('REQUESTED', 'PENDING')
+            AND o.expires_at > %(created_at)s) < %(max_waiting)s
+        AND (SELECT count(*) FROM transaction o WHERE o.relying_party = %(rp)s
+            AND o.subject_id = %(subject)s AND o.created_at > %(since)s) < %(max_starts)s
+        AND (%(binding)s::uuid IS NULL OR EXISTS (SELECT 1 FROM binding b WHERE b.relying_party = %(rp)s
+            AND b.id = %(binding)s AND b.subject_id = %(subject)s AND b.state = 'ACTIVE'))
+    ON CONFLICT DO NOTHING RETURNING relying_party, id, state, binding_id
 ), w AS (
     INSERT INTO wake (relying_party, id, transaction_id, due_at)
-    SELECT relying_party, %(wake)s, id, %(created_at)s FROM t
+    SELECT relying_party, %(wake)s, id, %(created_at)s FROM t WHERE t.binding_id IS NULL
 )
 {EVENT} SELECT relying_party, %(event)s, 'transaction', id, 'START', state, '', %(created_at)s FROM t;
 """
@@ -59,6 +72,12 @@ WITH moved AS (
 ), s AS (
     UPDATE subject SET failures = 0 FROM moved m
     WHERE %(pin)s AND subject.relying_party = m.relying_party AND subject.id = m.subject_id
+), l AS (
+    UPDATE binding SET state = 'LOCKED' FROM moved m
+    WHERE %(lock)s AND binding.relying_party = m.relying_party AND binding.id = m.binding_id
+    RETURNING binding.relying_party, binding.id, binding.state
+), e AS (
+    {EVENT} SELECT relying_party, %(lock_event)s, 'binding', id, 'LOCK', state, 'not-me', %(at)s FROM l
 )"""
 
 
@@ -68,10 +87,10 @@ class PostgresStore(EnrolmentQueries, WorkQueries):
     # transactions
 
     def start_transaction(
-        self, transaction: Transaction, *, request_id: str, request_digest: bytes
+        self, transaction: Transaction, *, profile: SignatureProfile, request_id: str, request_digest: bytes
     ) -> tuple[Transaction, bytes]:
-        """Raises NotFound for a subject that is unknown or erased, and RequestIdReused where what the
-        request id began has been erased since."""
+        """Raises NotFound for a subject that is unknown or erased, TransactionLimitReached, and
+        RequestIdReused where what the request id began has been erased since."""
         relying_party, subject_id = transaction.relying_party, transaction.subject_id
         key = self._vault.writing(relying_party, subject_id=subject_id)
         if key is None:
@@ -93,12 +112,22 @@ class PostgresStore(EnrolmentQueries, WorkQueries):
                 "request_digest": rows.seal_digest(
                     key, table="transaction", id_=transaction.id, digest=request_digest
                 ),
+                "channel": str(transaction.channel),
+                "leaves_evidence": profile.evidence,
+                "binding": transaction.binding_id,
+                "claimed_at": transaction.claimed_at,
+                "max_waiting": profile.max_waiting,
+                "max_starts": profile.max_starts,
+                "since": transaction.created_at - timedelta(seconds=STARTS_SECONDS),
                 "wake": uuid7(transaction.created_at),
                 "event": uuid7(transaction.created_at),
             },
         )
         if not found:
-            raise NotFound()
+            # The limits kept it out, or the subject was erased, or the binding locked, at this very moment.
+            if self.subject(relying_party, subject_id) is None:
+                raise NotFound()
+            raise TransactionLimitReached()
         standing = self._started(relying_party, found[0])
         if standing is None:
             raise RequestIdReused(field="requestId")
@@ -175,6 +204,7 @@ class PostgresStore(EnrolmentQueries, WorkQueries):
         acr: str,
         amr: tuple[str, ...],
         failed_attempts: int,
+        lock: bool,
         at: datetime,
     ) -> bool:
         """Also False past the end, and for a binding that did not claim or is no longer ACTIVE."""
@@ -199,10 +229,32 @@ class PostgresStore(EnrolmentQueries, WorkQueries):
                 "amr": list(amr),
                 "pin": str(Factor.PIN) in amr,
                 "failed_attempts": failed_attempts,
+                "lock": lock,
+                "lock_event": uuid7(at),
             },
             entity="transaction",
             event=event,
             at=at,
+        )
+
+    def redeem(
+        self, relying_party: str, transaction_id: UUID, *, request_id: str, since: datetime, at: datetime
+    ) -> bool:
+        index = self._request_index(relying_party, "redemption request", request_id)
+        return self._moved(
+            relying_party,
+            """WITH moved AS (
+                UPDATE transaction SET redeemed_at = %(at)s, redeemed_by = %(index)s
+                WHERE relying_party = %(rp)s AND id = %(id)s AND state = 'COMPLETED'
+                    AND redeemed_at IS NULL AND decided_at >= %(since)s
+                RETURNING relying_party, id, state
+            )""",
+            {"id": transaction_id, "index": index, "since": since},
+            entity="transaction",
+            event="REDEEM",
+            at=at,
+            holds="SELECT 1 FROM transaction WHERE relying_party = %(rp)s AND id = %(id)s"
+            " AND redeemed_by = %(index)s",
         )
 
     def finish(self, transaction: Transaction, *, event: Event, reason: str, at: datetime) -> bool:
@@ -254,7 +306,8 @@ class PostgresStore(EnrolmentQueries, WorkQueries):
             relying_party,
             f"""WITH moved AS (
                 UPDATE transaction SET state = %(to)s, evidence_id = %(evidence)s
-                WHERE relying_party = %(rp)s AND id = %(id)s AND state = %(from)s AND {NOT_ERASED}
+                WHERE relying_party = %(rp)s AND id = %(id)s AND state = %(from)s
+                    AND evidence_id IS NULL AND {NOT_ERASED}
                 RETURNING relying_party, id, subject_id, state
             ), v AS (
                 INSERT INTO evidence (relying_party, id, level, transaction_id, subject_id, document,

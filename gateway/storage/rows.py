@@ -18,6 +18,7 @@ from gateway.core.canonical import b64, unb64
 from gateway.core.model import (
     Attestation,
     BindingState,
+    Channel,
     Decision,
     DeviceBinding,
     DeviceKeys,
@@ -28,7 +29,7 @@ from gateway.core.model import (
     RegistrationState,
     Subject,
 )
-from gateway.core.statement import from_fields, to_fields
+from gateway.core.statement import ShownText, from_fields, to_fields
 from gateway.core.transaction import State, Transaction
 from gateway.ports import StoredEvidence
 from gateway.storage.envelope import SubjectKey
@@ -46,7 +47,8 @@ BINDING = (
 )
 TRANSACTION = (
     "t.id, t.kind, t.state, t.profile_id, t.profile_document, t.content, t.created_at, t.expires_at,"
-    " t.binding_id, t.claimed_at, t.decided_at, t.decision, t.evidence_id, t.acr, t.amr, t.failed_attempts"
+    " t.binding_id, t.claimed_at, t.decided_at, t.decision, t.evidence_id, t.acr, t.amr, t.failed_attempts,"
+    " t.channel, t.redeemed_at"
 )
 EVIDENCE = "v.id, v.transaction_id, v.level, v.document, v.sealed_at"
 
@@ -144,13 +146,18 @@ def read_push_target(key: SubjectKey, *, binding_id: UUID, sealed: bytes) -> str
 def seal_content(key: SubjectKey, *, transaction: Transaction) -> bytes:
     attributes = [[attribute.name, attribute.value] for attribute in transaction.attributes]
     subject = {"externalRef": transaction.external_ref, "attributes": attributes}
-    fields = to_json({"content": to_fields(transaction.content), "subject": subject})
+    post = transaction.post_context
+    shown_after = None if post is None else [post.title, post.text, post.media_type]
+    fields = to_json(
+        {"content": to_fields(transaction.content), "subject": subject, "postContext": shown_after}
+    )
     return key.seal(fields, table="transaction", column="content", row=str(transaction.id))
 
 
 def read_transaction(key: SubjectKey, *, subject_id: UUID, row: Row) -> Transaction:
     id_, kind, state, profile_id, profile_document, content, created_at, expires_at, *rest = row
-    binding_id, claimed_at, decided_at, decision, evidence_id, acr, amr, failed_attempts = rest
+    binding_id, claimed_at, decided_at, decision, evidence_id, acr, amr, *rest = rest
+    failed_attempts, channel, redeemed_at = rest
     fields = json.loads(key.open(content, table="transaction", column="content", row=str(id_)))
     return Transaction(
         relying_party=key.relying_party,
@@ -173,6 +180,9 @@ def read_transaction(key: SubjectKey, *, subject_id: UUID, row: Row) -> Transact
         external_ref=fields["subject"]["externalRef"],
         attributes=tuple(IdentityAttribute(*pair) for pair in fields["subject"]["attributes"]),
         failed_attempts=failed_attempts,
+        channel=Channel(channel),
+        post_context=None if fields["postContext"] is None else ShownText(*fields["postContext"]),
+        redeemed_at=redeemed_at,
     )
 
 

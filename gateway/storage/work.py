@@ -57,7 +57,8 @@ class WorkQueries(Queries):
         found = self._pool.run(
             relying_party,
             "SELECT id FROM transaction WHERE relying_party = %(rp)s"
-            " AND state = 'APPROVED' AND decided_at < %(before)s"
+            " AND (state = 'APPROVED' OR state = 'REJECTED' AND leaves_evidence) AND evidence_id IS NULL"
+            " AND decided_at < %(before)s"
             f" AND {_HAS_KEY} ORDER BY decided_at LIMIT %(limit)s",
             {"before": before, "limit": limit},
         )

@@ -143,7 +143,7 @@ class Walker:
         )
         transaction_id = _text(started, "transactionId")
         self.phone.claim(UUID(transaction_id))
-        if self.phone.approve(UUID(transaction_id), pin=PIN) != "COMPLETED":
+        if self.phone.approve(UUID(transaction_id), pin=PIN).state != "COMPLETED":
             raise AssertionError("not completed")
         _text(self._soap("GetEvidence", f"<transactionId>{transaction_id}</transactionId>"), "document")
         return transaction_id

@@ -53,8 +53,8 @@ class Judging(Gw):
     trust = parse_trust(monsters.f.TRUST)
 
 
-def start_consent_signature(gw: Any, caller: Any, *, text: str, **arguments: Any) -> Any:
-    displayable(text, field="content", max_length=200_000)
+def start_consent_signature(gw: Any, caller: Any, *, asked: Any, **arguments: Any) -> Any:
+    displayable(asked.texts[0].text, field="content", max_length=200_000)
     return TRANSACTION
 
 

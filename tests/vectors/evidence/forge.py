@@ -27,8 +27,8 @@ from gateway.core import xades
 from gateway.core.assertion import FACTORS
 from gateway.core.certpath import NO_REV_AVAIL, Role
 from gateway.core.evidence import Evidence, attach_seal, compose_unsealed
-from gateway.core.model import Attestation, Decision, Factor, IdentityAttribute, Kind, RelyingParty
-from gateway.core.profile import SignatureProfile, profile_digest
+from gateway.core.model import Attestation, Channel, Decision, Factor, IdentityAttribute, Kind, RelyingParty
+from gateway.core.profile import SignatureProfile, acr_of, profile_digest
 from gateway.core.statement import Content, ShownText, compose
 from gateway.core.xmldsig import UnverifiedSignature
 
@@ -52,6 +52,14 @@ PROFILE = SignatureProfile(
     max_failures=3,
     released_attributes=("name",),
     hardware_key=False,
+    algorithms=("ES256",),
+    channels=(Channel.BACKEND,),
+    evidence=True,
+    code_lifetime_seconds=300,
+    number_matching=False,
+    not_me_locks=False,
+    max_waiting=50,
+    max_starts=1000,
 )
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -325,6 +333,12 @@ def model(
         software="mobileid-gateway vectors",
     )
     return replace(good, **changes)  # type: ignore[arg-type]
+
+
+def refusal(decision: Decision, **changes: object) -> Evidence:
+    """A good evidence of a rejection: the device alone was proven."""
+    alone = {"factors": (FACTORS["swk"],), "acr": acr_of((FACTORS["swk"],))}
+    return model(decision=decision, **(alone | changes))  # type: ignore[arg-type]
 
 
 def seal(

@@ -85,6 +85,10 @@ def good() -> Iterator[Vector]:
             f.seal(f.model(), signer=below, above=[sub_ca]),
             "nothing is wrong: a CA for seals stands between",
         ),
+        *(
+            (f"good-{word}", f.seal(f.refusal(word)), "nothing is wrong: a refusal is proven")
+            for word in (Decision.REJECTED_NOT_ME, Decision.REJECTED_CANCELLED)
+        ),
         ("good-seal-covered-by-crl", f.seal(f.model(), signer=listed), "nothing is wrong: a CRL speaks"),
         (
             "good-revoked-after-decision",
@@ -182,18 +186,18 @@ def statement() -> Iterator[Vector]:
     ):
         yield Vector(f"statement-{name}-changed", data, HASH, 7, f"after the device signed: {name}")
     yield Vector(
-        "decision-rejected-not-me",
+        "decision-rejected-with-pin",
         f.seal(f.model(decision=Decision.REJECTED_NOT_ME)),
         SIG,
-        8,
-        "a genuinely signed rejection is sealed as evidence",
+        9,
+        "a rejection claims a factor that nobody asks for to say no",
     )
     yield Vector(
-        "decision-rejected-cancelled",
-        f.seal(f.model(decision=Decision.REJECTED_CANCELLED)),
+        "decision-rejected-as-strong",
+        f.seal(f.refusal(Decision.REJECTED_CANCELLED, acr=f.PROFILE.acr)),
         SIG,
-        8,
-        "a genuinely signed rejection is sealed as evidence",
+        9,
+        "a rejection claims the level of an approval",
     )
     changed = f.content(texts=(replace(text, text="I give everything."),))
     signature = f.device_signature(f.content())
@@ -314,8 +318,8 @@ def profile() -> Iterator[Vector]:
         ("digest-short", f.seal(f.model(profile_digest=profile_digest(document)[:31])), "a byte is missing"),
         ("document", f.seal(f.model(profile_document=other)), "the document is another"),
         ("not-canonical", spelled(b",", b", "), "the JSON has blanks"),
-        ("duplicate-key", spelled(b'{"factors"', b'{"factors":["device"],"factors"'), "a key stands twice"),
-        ("unknown-key", spelled(b'{"factors"', b'{"exempt":true,"factors"'), "a key is unknown"),
+        ("duplicate-key", spelled(b',"factors"', b',"factors":["device"],"factors"'), "a key stands twice"),
+        ("unknown-key", spelled(b',"factors"', b',"exempt":true,"factors"'), "a key is unknown"),
         ("missing-key", spelled(b'"max_failures":3,', b""), "a key is missing"),
         ("not-json", raw(b"profile"), "the document is not JSON"),
         ("empty", raw(b""), "the document is empty"),
