@@ -25,6 +25,7 @@ EXTRAS = {
         "import-linter==2.16",
         "jsonschema==4.26.0",
         "lxml-stubs==0.5.1",
+        "markdown-it-py==4.3.0",  # a second opinion on every rendering
         "mypy==2.4.1",
         "pytest==9.2.0",
         "pytest-xdist==3.8.0",

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from gateway.authenticator.authenticator import Authenticator, Shown
 from gateway.core.model import Decision
+from gateway.core.shown import as_text
 
 PIN: Final = "271828"
 PAYMENT: Final = {
@@ -70,7 +71,7 @@ class Scene:
         if decided.post_context is not None:
             say(
                 "Phone",
-                f"shows afterwards: {decided.post_context.text}",
+                f"shows afterwards: {as_text(decided.post_context)}",
                 "the post-context, which nobody signs",
             )
         final = self.bank.GetTransaction(transactionId=started.transactionId, waitSeconds=20)
@@ -126,7 +127,7 @@ def drawn(shown: Shown) -> list[str]:
         lines.append(f"{content.payment.total} {content.payment.currency}")
         lines += [f"to {payee.name}, {payee.account}" for payee in content.payment.payees]
     for text in content.texts:
-        rows = text.text.splitlines()
+        rows = as_text(text).splitlines()
         lines += [f"{text.title}:", *rows[:6]] + (
             [f"... {len(rows) - 6} more lines"] if len(rows) > 6 else []
         )

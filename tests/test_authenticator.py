@@ -36,6 +36,7 @@ from gateway.core.canonical import b64, unb64
 from gateway.core.certpath import Role
 from gateway.core.keys import parse_p256
 from gateway.core.model import Decision, Factor, utc_now
+from gateway.core.shown import MARKDOWN
 from gateway.sandbox import Issuer, key_usage, make_pki
 from gateway.storage.postgres import PostgresStore
 
@@ -208,6 +209,11 @@ LIES = {
     "no-fields": (_set("fields", None), NotTrusted),
     "nothing-to-show": (_set("fields.texts", []), CannotShow),
     "html": (_set("fields.texts.0.mediaType", "text/html"), CannotShow),
+    "markdown-of-no-variant": (_set("fields.texts.0.mediaType", "text/markdown"), CannotShow),
+    "markdown-outside-of-the-grammar": (
+        _set("fields.texts", [{"title": "A", "text": "a <b>", "mediaType": MARKDOWN}]),
+        CannotShow,
+    ),
     "zero-width": (_set("fields.texts.0.text", "pay\u200b me"), CannotShow),
     "bidi-override": (_set("fields.texts.0.text", "pay \u202e001"), CannotShow),
     "escape-sequence": (_set("fields.texts.0.text", "pay\x1b[2K 1"), CannotShow),

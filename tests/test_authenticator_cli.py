@@ -23,6 +23,7 @@ from gateway.authenticator.keystore import MAGIC, Device, Keystore
 from gateway.core.canonical import b64
 from gateway.core.keys import spki_of
 from gateway.core.model import Decision, format_time
+from gateway.core.shown import MARKDOWN
 
 PASSPHRASE = "correct horse"
 
@@ -200,6 +201,22 @@ def test_a_whole_life_on_the_command_line(shell: Shell) -> None:
     assert shell("reject", str(second.id), "--reason", "not-me") == ["REJECTED"]
     assert shell.bank.get(second.id).decision is Decision.REJECTED_NOT_ME
     assert shell("list") == []
+
+
+def test_markdown_is_printed_as_it_is_rendered(shell: Shell) -> None:
+    shell.activate()
+    source = "# Mortgage\n\nI borrow **348.500 €**:\n\n1. at 2 \\*"
+    started = shell.bank.start(text=source.replace(":", "\\:"), media_type=MARKDOWN)
+    printed = shell("show", str(started.id))
+    assert printed[printed.index("Title: Mortgage") + 2 :] == [
+        "Mortgage",
+        "",
+        "I borrow 348.500 €:",
+        "",
+        "1. at 2 *",
+        "",
+    ]
+    assert shell("approve", str(started.id))[-1] == "COMPLETED"
 
 
 def test_the_link_can_come_on_standard_input(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

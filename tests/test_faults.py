@@ -80,6 +80,7 @@ class Bank:
             "externalRef": "customer-1",
             "locale": "en",
             "content": "C",
+            "media_type": "text/plain",
         }
         asked |= changes
         profile = f"<profile>{asked['profile']}</profile>" if "profile" in asked else ""
@@ -87,7 +88,7 @@ class Bank:
             "StartConsentSignature",
             f"<requestId>{asked['requestId']}</requestId><externalRef>{asked['externalRef']}</externalRef>"
             f"{profile}<locale>{asked['locale']}</locale><preContext><title>T</title>"
-            f"<content>{escape(asked['content'])}</content><mediaType>text/plain</mediaType></preContext>",
+            f"<content>{escape(asked['content'])}</content><mediaType>{asked['media_type']}</mediaType></preContext>",
         )
 
     def about(self, operation: str, transaction_id: object) -> str:
@@ -296,6 +297,10 @@ PROVOKED: Mapping[str, Callable[[Bank], str]] = {
     "VERSION_MISMATCH": lambda bank: bank.post(envelope("Heartbeat", "", namespace="urn:soap:9").encode()),
     "INVALID_VALUE": lambda bank: (bank.walk.phone(), bank.start(content="\u2800"))[1],
     "TEXT_NOT_DISPLAYABLE": lambda bank: (bank.walk.phone(), bank.start(content="a\u200bb"))[1],
+    "TEXT_NOT_MARKDOWN": lambda bank: (
+        bank.walk.phone(),
+        bank.start(content="# a\nb", media_type="text/markdown; variant=mobileid-1"),
+    )[1],
     "TEXT_TOO_LONG": lambda bank: (bank.walk.phone(), bank.start(content="x" * 50_001))[1],
     "REQUEST_ID_REUSED": reused,
     "NOT_FOUND": lambda bank: bank.about("GetTransaction", UUID(int=1)),

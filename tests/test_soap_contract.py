@@ -138,6 +138,8 @@ def test_times_have_a_zone(value: str, fits: bool) -> None:
         ("Locale", "EN", False),
         ("MediaType", "application/vnd.x+xml", True),
         ("MediaType", "text/plain; charset=utf-8", False),
+        ("MediaType", "text/markdown; variant=mobileid-1", True),
+        ("MediaType", "text/markdown;variant=mobileid-1", False),
         ("Word", "B-LTA", True),
         ("Word", "1", False),
         ("FieldPath", "preContext.title", True),

@@ -36,6 +36,7 @@ from gateway.core.errors import (
     RequestIdReused,
     SealUnavailable,
     TextNotDisplayable,
+    TextNotMarkdown,
     TextTooLong,
     TransactionClaimed,
     TransactionExpired,
@@ -43,6 +44,7 @@ from gateway.core.errors import (
 )
 from gateway.core.keys import sign_p256
 from gateway.core.model import BindingState, Caller, Decision, RawAssertion, RegistrationState, whole_seconds
+from gateway.core.shown import MARKDOWN
 from gateway.core.statement import compose
 from gateway.core.transaction import Event, State
 from gateway.core.verifier import verify_evidence
@@ -584,6 +586,18 @@ def test_without_the_right_nothing_is_done(walk: Walk, operation: str) -> None:
 # what is asked
 
 
+def test_the_source_of_markdown_is_what_is_signed(walk: Walk, phone: Authenticator) -> None:
+    source = "# Mortgage\n\nI borrow **348.500 €**."
+    started = walk.start(text=source.replace("\n", "\r\n"), media_type=MARKDOWN)
+    (shown,) = phone.claim(started.id).content.texts
+    assert (shown.text, shown.media_type) == (source, MARKDOWN)
+    assert phone.approve(started.id, pin=PIN).state == "COMPLETED"
+    sealed = document(walk, started.id)
+    assert f"<MediaType>{MARKDOWN}</MediaType><Content>{source}</Content>".encode() in sealed
+    conclusion = verify_evidence(sealed, trust=walk.gateway.trust, at=walk.clock.now())
+    assert conclusion.indication is Indication.TOTAL_PASSED, conclusion.explanation
+
+
 @pytest.mark.parametrize(
     ("change", "error"),
     [
@@ -593,6 +607,8 @@ def test_without_the_right_nothing_is_done(walk: Walk, operation: str) -> None:
         ({"text": " "}, InvalidValue),
         ({"locale": "english"}, InvalidValue),
         ({"media_type": "text/html"}, InvalidValue),
+        ({"media_type": "text/markdown"}, InvalidValue),
+        ({"media_type": MARKDOWN, "text": "a <b>"}, TextNotMarkdown),
         ({"lifetime_seconds": 29}, InvalidValue),
         ({"lifetime_seconds": 301}, InvalidValue),
         ({"request_id": "two words"}, InvalidValue),

@@ -40,13 +40,13 @@ from gateway.core.model import (
     utc_now,
     whole_seconds,
 )
+from gateway.core.shown import shown_text
 from gateway.core.text import displayable
 
 PLATFORM: Final = "reference"
 _MAX_TEXT: Final = 200_000
 """Code points: the most that any signature profile allows."""
 _MAX_LINE: Final = 200
-_MEDIA_TYPE: Final = "text/plain"
 _FACTORS: Final = frozenset({Factor.DEVICE, Factor.PIN})
 
 
@@ -297,26 +297,27 @@ class Authenticator:
             raise CannotShow("A payment is authorised, and nothing else.")
         if not content.texts and content.payment is None and content.kind is not Kind.AUTHENTICATION:
             raise CannotShow("There is nothing to decide.")
-        _check_shown(content.relying_party.name, field="relying party", multiline=False)
+        _check_line(content.relying_party.name, field="relying party")
         for shown in content.texts:
             _check_text(shown)
         for payee in () if content.payment is None else content.payment.payees:
-            _check_shown(payee.name, field="payee", multiline=False)
-            _check_shown(payee.account, field="account", multiline=False)
+            _check_line(payee.name, field="payee")
+            _check_line(payee.account, field="account")
+
+
+def _check_line(text: str, *, field: str) -> None:
+    try:
+        displayable(text, field=field, max_length=_MAX_LINE, multiline=False)
+    except GatewayError as error:
+        raise CannotShow(f"The {field} cannot be shown faithfully. {error.message}") from error
 
 
 def _check_text(shown: statement.ShownText) -> None:
-    if shown.media_type != _MEDIA_TYPE:
-        raise CannotShow("This authenticator shows plain text, and nothing else.")
-    _check_shown(shown.title, field="title", multiline=False)
-    _check_shown(shown.text, field="text", multiline=True)
-
-
-def _check_shown(text: str, *, field: str, multiline: bool) -> None:
-    limit = _MAX_TEXT if multiline else _MAX_LINE
     try:
-        as_shown = displayable(text, field=field, max_length=limit, multiline=multiline)
+        as_shown = shown_text(
+            shown.title, text=shown.text, media_type=shown.media_type, max_length=_MAX_TEXT, field="text"
+        )
     except GatewayError as error:
-        raise CannotShow(f"The {field} cannot be shown faithfully. {error.message}") from error
-    if as_shown != text:
-        raise CannotShow(f"The {field} would be shown otherwise than it is signed.")
+        raise CannotShow(f"The text cannot be shown faithfully. {error.message}") from error
+    if as_shown != shown:
+        raise CannotShow("The text would be shown otherwise than it is signed.")

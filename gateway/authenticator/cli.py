@@ -19,6 +19,7 @@ from gateway.authenticator.authenticator import Authenticator, Decided, Shown
 from gateway.authenticator.errors import AuthenticatorError
 from gateway.authenticator.keystore import Keystore
 from gateway.core.model import Decision, format_time
+from gateway.core.shown import as_text
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -157,7 +158,7 @@ def _reject(arguments: argparse.Namespace) -> None:
 def _done(decided: Decided) -> None:
     print(decided.state)
     if decided.post_context is not None:
-        print(f"\n{decided.post_context.title}\n\n{decided.post_context.text}")
+        print(f"\n{decided.post_context.title}\n\n{as_text(decided.post_context)}")
     if decided.authentication_code is not None:
         print(f"Authentication code: {decided.authentication_code}")
 
@@ -173,7 +174,7 @@ def _print(shown: Shown) -> None:
         for payee in content.payment.payees:
             print(f"  {payee.amount} {content.payment.currency} to {payee.name}, {payee.account}")
     for text in content.texts:
-        print(f"Title: {text.title}\n\n{text.text}\n")
+        print(f"Title: {text.title}\n\n{as_text(text)}\n")
     sys.stdout.flush()
 
 

@@ -131,6 +131,12 @@ class TextNotDisplayable(RequestError):
     remedy = "Send NFC text of visible characters; the message names the code point and its offset."
 
 
+class TextNotMarkdown(RequestError):
+    code = "TEXT_NOT_MARKDOWN"
+    sentence = "The text is outside of the markdown that is shown here."
+    remedy = "Keep to the grammar of docs/markdown.md; the message names the line and the rule."
+
+
 class TextTooLong(RequestError):
     code = "TEXT_TOO_LONG"
     sentence = "The text is longer than the signature profile allows."

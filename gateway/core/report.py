@@ -11,9 +11,13 @@ import hashlib
 from collections.abc import Iterable
 from html import escape
 
+from gateway.core import markdown
 from gateway.core.conclusion import Conclusion, Indication
+from gateway.core.errors import TextNotMarkdown
 from gateway.core.evidence import Evidence
 from gateway.core.model import Decision, format_time
+from gateway.core.shown import MARKDOWN
+from gateway.core.statement import ShownText
 
 _STYLE = """
 :root{color-scheme:light dark;--ok:#1a7f37;--bad:#b42318;--dim:#6b7280;--line:#d0d5dd}
@@ -25,6 +29,8 @@ table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:t
 border-bottom:1px solid var(--line)}th{font-weight:600;width:14rem}
 pre{font-size:.8rem;white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid var(--line);
 padding:1rem;border-radius:.4rem}
+.shown{border:1px solid var(--line);padding:0 1rem;border-radius:.4rem;overflow-wrap:anywhere}
+.shown h1{font-size:1.15rem}.shown h2{font-size:1rem;margin-top:1rem}
 code{overflow-wrap:anywhere}.ok{color:var(--ok)}.bad{color:var(--bad)}.dim{color:var(--dim)}
 """
 
@@ -67,10 +73,7 @@ def render(conclusion: Conclusion, *, data: bytes, at: str, commands: Iterable[t
 
 def _said(evidence: Evidence) -> str:
     content = evidence.content
-    shown = "".join(
-        f'<h3>{escape(text.title)}</h3><pre lang="{escape(content.locale)}">{escape(text.text)}</pre>'
-        for text in content.texts
-    )
+    shown = "".join(_shown(text, locale=content.locale) for text in content.texts)
     if content.payment is not None:
         payees = (
             (f"To {p.name}", f"{p.amount} {content.payment.currency}, {p.account}")
@@ -125,6 +128,23 @@ def _said(evidence: Evidence) -> str:
             ]
         )
     )
+
+
+def _shown(text: ShownText, *, locale: str) -> str:
+    """A title and a text; of markdown the rendering that was shown, and by it the source that was signed."""
+    lang = escape(locale)
+    source = f'<pre lang="{lang}">{escape(text.text)}</pre>'
+    if text.media_type == MARKDOWN:
+        said = f"<p class=dim>The source, as signed ({escape(text.media_type)}):</p>"
+        try:
+            rendered = markdown.html(markdown.parse(text.text, field="content"))
+        except TextNotMarkdown as refused:
+            # The verifier does not judge an old text again, and nothing is shown somehow.
+            said += f"<p class=bad>It is not rendered here: {escape(refused.message)}</p>"
+        else:
+            said = f'<div class=shown lang="{lang}">{rendered}</div>{said}'
+        source = said + source
+    return f"<h3>{escape(text.title)}</h3>{source}"
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> str:

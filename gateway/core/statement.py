@@ -32,7 +32,7 @@ class ShownText:
     title: str
     text: str
     media_type: str
-    """``text/plain``."""
+    """One of ``shown.MEDIA_TYPES``."""
 
 
 @dataclass(frozen=True, slots=True)

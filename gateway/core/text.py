@@ -73,6 +73,22 @@ _BLANK_SYMBOLS: Final = frozenset("\u2800\U00013441\U00013442\U0001d159")
 """Letters and symbols by category, drawn as nothing: braille blank, hieroglyph blanks, null notehead."""
 
 
+def category(char: str) -> str:
+    """The general category of one character, by the pinned tables."""
+    found: str = unicodedata2.category(char)
+    return found
+
+
+def is_nfc(text: str) -> bool:
+    """By the pinned tables."""
+    return bool(unicodedata2.normalize("NFC", text) == text)
+
+
+def has_ink(text: str) -> bool:
+    """Whether anything would be seen of it; a mark on a space is not enough."""
+    return any(category(char)[0] in "LNPS" and char not in _BLANK_SYMBOLS for char in text)
+
+
 def displayable(text: str, *, field: str, max_length: int, multiline: bool = True) -> str:
     """The text to be shown and signed: ``text`` with LF line ends, if it keeps the law above.
 
@@ -96,8 +112,7 @@ def displayable(text: str, *, field: str, max_length: int, multiline: bool = Tru
         offset = next(i for i, char in enumerate(text) if char in refused)
         raise _not_displayable(text, offset, "it does not show for what it is", field=field)
 
-    # A mark on a space is not enough.
-    if not any(cat[0] in "LNPS" and char not in _BLANK_SYMBOLS for char, cat in categories.items()):
+    if not has_ink(text):
         raise InvalidValue("The text is empty or blank.", field=field)
 
     marks = {char for char, category in categories.items() if category in _MARK_CATEGORIES}

@@ -34,6 +34,7 @@ from gateway.core.conclusion import REMEDY, Check, Conclusion, Finding, Indicati
 from gateway.core.evidence import Evidence, UnverifiedEvidence, attach_seal, parse
 from gateway.core.model import Decision, Factor, Kind, format_time
 from gateway.core.profile import SignatureProfile, acr_of, parse_profile, profile_digest
+from gateway.core.shown import MEDIA_TYPES
 from gateway.core.statement import NONCE_BYTES
 from gateway.core.xmldsig import (
     Node,
@@ -269,8 +270,8 @@ def _agree(evidence: Evidence) -> None:
     shown = content.texts or content.payment or content.documents
     if not shown and content.kind is not Kind.AUTHENTICATION:
         raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, "nothing was shown that could be approved")
-    if any(text.media_type != "text/plain" for text in content.texts):
-        raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, "a text was not shown as plain text")
+    if any(text.media_type not in MEDIA_TYPES for text in content.texts):
+        raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, "a text is of a media type that was never shown")
     attestation = evidence.attestation
     if VERDICTS.get(attestation.format) != attestation.verdict:
         raise Finding(

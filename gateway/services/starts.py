@@ -35,15 +35,14 @@ from gateway.core.model import (
 )
 from gateway.core.payment import payment_of
 from gateway.core.profile import LIFETIME_FLOOR_SECONDS, SignatureProfile
+from gateway.core.shown import shown_text
 from gateway.core.statement import NONCE_BYTES, Content, Payee, ShownText
-from gateway.core.text import UNICODE_VERSION, displayable
+from gateway.core.text import UNICODE_VERSION
 from gateway.core.transaction import State, Transaction
 from gateway.services.context import Gateway, usable
 from gateway.services.enrolment import external_ref_of, request_digest, request_id_of
 
-MAX_TITLE_LENGTH = 200
 MAX_TEXTS = 20
-MEDIA_TYPES = frozenset({"text/plain"})
 _LOCALE = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?\Z")
 _FIELDS = dict.fromkeys(Kind, "preContext") | {Kind.TEXT_SIGNATURE: "text"}
 """What the contract calls the texts of a kind."""
@@ -203,12 +202,12 @@ def _require_what_the_kind_is_about(content: Content) -> None:
 
 
 def _shown(asked: ShownText, profile: SignatureProfile, *, field: str) -> ShownText:
-    if asked.media_type not in MEDIA_TYPES:
-        raise InvalidValue("text/plain is accepted.", field=f"{field}.mediaType")
-    return ShownText(
-        title=displayable(asked.title, field=f"{field}.title", max_length=MAX_TITLE_LENGTH, multiline=False),
-        text=displayable(asked.text, field=f"{field}.content", max_length=profile.max_text_length),
+    return shown_text(
+        asked.title,
+        text=asked.text,
         media_type=asked.media_type,
+        max_length=profile.max_text_length,
+        field=field,
     )
 
 

@@ -58,6 +58,8 @@ _DEVICE: Final = ("test_device_messages", "test_device_authentication", "test_de
 _CALLBACKS: Final = ("test_callbacks", "test_callback_sender")
 TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/core/text.py": (("test_guards", "test_text"),),
+    "gateway/core/markdown.py": (("test_markdown",),),
+    "gateway/core/shown.py": (("test_markdown",),),
     "gateway/core/transaction.py": (("test_transaction", "test_guards"), ("test_walk",)),
     "gateway/core/statement.py": ((*_CORE, "test_guards"), _VERIFIER),
     "gateway/core/profile.py": ((*_CORE, "test_guards"), _VERIFIER),

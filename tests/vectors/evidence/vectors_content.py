@@ -27,11 +27,19 @@ from gateway.core.certpath import Role
 from gateway.core.evidence import VerifiedFactor
 from gateway.core.model import Attestation, Decision, Factor, IdentityAttribute, Kind, RelyingParty
 from gateway.core.profile import profile_digest
-from gateway.core.statement import AttachedDocument, Content, Payee, Payment, compose
+from gateway.core.shown import MARKDOWN
+from gateway.core.statement import AttachedDocument, Content, Payee, Payment, ShownText, compose
 
 PAYMENT = Payment("348.50", "EUR", (Payee("Garage Müller", "CH9300762011623852957", "348.50"),))
 PAID = f.content(texts=(), payment=PAYMENT)
 DOCUMENTS = (AttachedDocument("contract.pdf", "application/pdf", xades.sha256(b"contract")),)
+
+
+def marked_up(source: str) -> Content:
+    return f.content(texts=(ShownText("Mortgage", source, MARKDOWN),))
+
+
+MARKED_UP = marked_up("# Mortgage\n\nI borrow **348.500 €**.")
 ATTACHED = f.content(documents=DOCUMENTS)
 
 
@@ -64,6 +72,12 @@ def good() -> Iterator[Vector]:
         ("good", document, "nothing is wrong"),
         ("good-payment", f.seal(f.model(PAID)), "nothing is wrong: a payment was shown"),
         ("good-batch", f.seal(f.model(f.content(payment=batch))), "nothing is wrong: a batch was shown"),
+        ("good-markdown", f.seal(f.model(MARKED_UP)), "nothing is wrong: markdown was shown"),
+        (
+            "good-markdown-of-no-grammar",
+            f.seal(f.model(marked_up("# <b>\nx"))),
+            "nothing is wrong: what may be shown is judged at the start and not again",
+        ),
         ("good-documents", f.seal(f.model(ATTACHED)), "nothing is wrong: documents are attached"),
         ("good-rsa-3072-seal", f.seal(f.model(), signer=rsa), "nothing is wrong: the seal is RSA"),
         (
