@@ -31,6 +31,15 @@ OPERATIONS = frozenset(
         "CancelTransaction",
         "GetEvidence",
         "VerifyEvidence",
+        "ListDevices",
+        "GetDevice",
+        "RenameDevice",
+        "LockDevice",
+        "UnlockDevice",
+        "RevokeDevice",
+        "GetDeviceHistory",
+        "StartPinReset",
+        "GetPinReset",
     }
 )
 """What a caller can be granted, as named in the WSDL."""

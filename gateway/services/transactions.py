@@ -26,6 +26,7 @@ from gateway.core.errors import (
     DeviceLocked,
     GatewayError,
     InvalidValue,
+    MethodLocked,
     NoActiveDevice,
     NotFound,
     RequestIdReused,
@@ -104,7 +105,7 @@ def start_consent_signature(
     if subject is None:
         raise NotFound(field="externalRef")
     try:
-        _require_device(gw, subject, at=at)
+        _require_device(gw, subject, profile=chosen, at=at)
     except GatewayError:
         earlier = gw.store.started(caller.relying_party, request_id)
         if earlier is None:
@@ -183,7 +184,8 @@ def list_waiting(gw: Gateway, device: DeviceBinding, *, at: datetime) -> Sequenc
     """What waits for this device's subject, oldest first; nothing for a locked device."""
     if device.state is not BindingState.ACTIVE:
         return ()
-    return gw.store.waiting_for(device.relying_party, device.id, at=at)
+    waiting = gw.store.waiting_for(device.relying_party, device.id, at=at)
+    return [transaction for transaction in waiting if _offered(device, transaction)]
 
 
 def claim(gw: Gateway, device: DeviceBinding, *, transaction_id: UUID, at: datetime) -> Transaction:
@@ -193,6 +195,8 @@ def claim(gw: Gateway, device: DeviceBinding, *, transaction_id: UUID, at: datet
         if transaction.binding_id not in (None, device.id):
             raise TransactionClaimed()
         advance(transaction, Event.CLAIM, at=at)
+        if not _offered(device, transaction):
+            raise MethodLocked()
         if gw.store.claim(transaction, binding_id=device.id, at=at):
             return _for_device(gw, device, transaction_id, at=at)
     raise Conflict()
@@ -216,6 +220,8 @@ def decide(
     approved = assertion.decision is Decision.APPROVED
     event = Event.APPROVE if approved else Event.REJECT
     advance(transaction, event, at=at)
+    if approved and not _offered(device, transaction):
+        raise MethodLocked()
     profile = parse_profile(transaction.profile_document)
     try:
         possession = verify_possession(
@@ -295,11 +301,19 @@ def _for_device(gw: Gateway, device: DeviceBinding, transaction_id: UUID, *, at:
     return transaction
 
 
-def _require_device(gw: Gateway, subject: Subject, *, at: datetime) -> None:
+def _require_device(gw: Gateway, subject: Subject, *, profile: SignatureProfile, at: datetime) -> None:
     bindings = gw.store.bindings_of(subject.relying_party, subject.id)
-    if not any(_usable(gw, binding, at=at) for binding in bindings):
+    usable = [binding for binding in bindings if _usable(gw, binding, at=at)]
+    if not usable:
         locked = any(binding.state is BindingState.LOCKED for binding in bindings)
         raise DeviceLocked() if locked else NoActiveDevice()
+    if not any(binding.offers(profile.factors) for binding in usable):
+        raise MethodLocked()
+
+
+def _offered(device: DeviceBinding, transaction: Transaction) -> bool:
+    """Whether the device can decide it: no factor that its profile needs is locked."""
+    return device.offers(parse_profile(transaction.profile_document).factors)
 
 
 def _usable(gw: Gateway, binding: DeviceBinding, *, at: datetime) -> bool:

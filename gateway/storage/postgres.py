@@ -5,7 +5,7 @@ transaction; where it seals for a subject that this process has not read lately,
 goes before. Of two that race for a transition one wins; exactly one evidence comes of an approval. A decision
 takes the subject's row lock first: it is ordered with every try and with the end of its binding.
 
-Enrolment and devices are left to enrolment, what the worker asks to work, what a row says to rows.
+Enrolment and tries are left to enrolment, devices to devices, what the worker asks to work, what a row says to rows.
 """
 
 # ruff: noqa: S608 - statements are put together of our own constants; every value is a parameter
@@ -21,6 +21,7 @@ from gateway.core.model import Factor, RawAssertion, uuid7
 from gateway.core.transaction import TRANSITIONS, Event, State, Transaction, next_state
 from gateway.ports import StoredEvidence
 from gateway.storage import rows
+from gateway.storage.devices import DeviceQueries
 from gateway.storage.enrolment import EnrolmentQueries
 from gateway.storage.pool import Row
 from gateway.storage.queries import EVENT, NOT_ERASED
@@ -51,7 +52,8 @@ WITH moved AS (
     WHERE relying_party = %(rp)s AND id = %(id)s AND state = %(from)s AND expires_at > %(at)s
         AND binding_id = %(binding)s AND {NOT_ERASED} AND EXISTS (
             SELECT 1 FROM binding b
-            WHERE b.relying_party = %(rp)s AND b.id = %(binding)s AND b.state = 'ACTIVE')
+            WHERE b.relying_party = %(rp)s AND b.id = %(binding)s AND b.state = 'ACTIVE'
+                AND NOT (%(pin)s AND 'pin' = ANY(b.locked_methods)))
     RETURNING relying_party, id, subject_id, binding_id, state
 ), b AS (
     UPDATE binding SET failures = 0 FROM moved m
@@ -62,7 +64,7 @@ WITH moved AS (
 )"""
 
 
-class PostgresStore(EnrolmentQueries, WorkQueries):
+class PostgresStore(EnrolmentQueries, DeviceQueries, WorkQueries):
     """Store, WorkStore and CrlStore over one pool."""
 
     # transactions
