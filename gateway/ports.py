@@ -182,7 +182,7 @@ class Store(Protocol):
         ...
 
     def start_pin_reset(
-        self, reset: PinReset, *, request_id: str, request_digest: bytes
+        self, reset: PinReset, *, request_id: str, request_digest: bytes, at: datetime
     ) -> tuple[PinReset, bytes] | None:
         """Stores the reset and cancels the binding's pending ones; answers what now stands under the request
         id and its request digest. None where nothing does: the binding is neither ACTIVE nor LOCKED by
@@ -203,8 +203,8 @@ class Store(Protocol):
         ...
 
     def reset_pin(self, reset: PinReset, *, pin_key: bytes, at: datetime) -> bool:
-        """PENDING -> COMPLETED with the PIN's key overwritten, the method ``pin`` and what failures had locked
-        open, and no failures of binding and subject, in one."""
+        """PENDING -> COMPLETED with the PIN's key overwritten, the method ``pin`` and what failures had
+        locked open, and no failures of binding and subject, in one."""
         ...
 
     # transactions

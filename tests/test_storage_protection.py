@@ -15,7 +15,7 @@ from psycopg2 import errors
 from storage_fixture import KEYS, NOW, World, answer, as_superuser, make_store, sql
 
 from gateway.core.errors import InternalError, MisuseError, NotFound, RequestIdReused
-from gateway.core.model import Attestation, DeviceKeys, IdentityAttribute
+from gateway.core.model import Attestation, DeviceKeys, IdentityAttribute, LockReason
 from gateway.core.statement import AttachedDocument, Payee, Payment, ShownText
 from gateway.core.transaction import Event
 from gateway.storage.embedded import Connections
@@ -35,6 +35,7 @@ def whole(world: World) -> None:
     transaction = world.approved(subject, device)
     assert world.store.complete(transaction, evidence=world.evidence(transaction), at=NOW)
     assert world.store.remember_nonce(world.rp, device.id, "n", expires_at=NOW)
+    assert world.start_pin_reset(device)
     assert world.store.revoke(world.rp, device.id, at=NOW)
 
 
@@ -238,7 +239,7 @@ def _canaries(database: Connections, world: World) -> dict[str, bytes]:
         for name in (
             "ref", "attribute", "device", "push", "pin", "object", "registration request",
             "transaction request", "digest", "title", "text", "payee", "account", "document name",
-            "bank", "evidence",
+            "bank", "evidence", "PIN reset request", "new name", "new pin",
         )
     }  # fmt: skip
     say = {name: value.decode() for name, value in canary.items()}
@@ -259,6 +260,9 @@ def _canaries(database: Connections, world: World) -> dict[str, bytes]:
         attestation=Attestation("none", "software", canary["object"]),
     )
     assert world.store.activate(registration, binding=device, push_target=say["push"], at=NOW)
+    assert world.store.rename(device, name=say["new name"], reason=LockReason.SUBJECT, at=NOW)
+    assert world.store.change_pin(device, pin_key=canary["new pin"], at=NOW)
+    assert world.start_pin_reset(device, request_id=say["PIN reset request"], digest=canary["digest"])
     blank = world.request(subject)
     asked = replace(
         blank,

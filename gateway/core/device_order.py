@@ -1,11 +1,12 @@
 """What a person orders on a device about the device itself: a new PIN, or its own end.
 
-The law (RTS (EU) 2018/389 articles 24 to 27): each order is one run of bytes that names what is ordered, the
-relying party, the binding, the time and, where there is one, the PIN's new key. The signing key signs it, for
-silent access to the transport key must not be enough; the PIN's new key signs it too, as proof that the device
-holds it, and for a change the old one, as proof that the person knows the PIN. A code is never among the
-bytes: no signature, kept by anybody, lets a code be guessed. One by a PIN's key lets a PIN be guessed by
-whoever has the device: it is verified and forgotten, never stored. Who counts tries is left to the services.
+The law (RTS (EU) 2018/389 articles 24 to 27): each order is one run of bytes that names what is ordered,
+the relying party, the binding, the time and, where there is one, the PIN's new key. The signing key signs
+it, for silent access to the transport key must not be enough; the PIN's new key signs it too, as proof that
+the device holds it, and for a change the old one, as proof that the person knows the PIN. A code is never
+among the bytes: no signature, kept by anybody, lets a code be guessed. One by a PIN's key lets a PIN be
+guessed by whoever has the device: it is verified and forgotten, never stored. Who counts tries is left to
+the services.
 """
 
 from __future__ import annotations

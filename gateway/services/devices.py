@@ -1,10 +1,11 @@
 """Devices: list, get, rename, lock, unlock, revoke, their history; change and reset of the PIN.
 
-The law (RTS (EU) 2018/389 articles 4(3)(b), 4(4), 24 and 27): only the bank unlocks, and that resets the tries; a
-revocation is for ever and refuses everywhere at once. On its device a person may rename, lock, revoke and
-change the PIN, and no other device's. A PIN is changed by who knows the old one: a wrong one is a try like any
-other. It is reset by who holds two halves, the device and a code from another channel, as at activation. What
-is locked for another reason than failures only the bank opens. What is so already is answered again.
+The law (RTS (EU) 2018/389 articles 4(3)(b), 4(4), 24 and 27): only the bank unlocks, and that resets the
+tries; a revocation is for ever and refuses everywhere at once. On its device a person may rename, lock,
+revoke and change the PIN, and no other device's. A PIN is changed by who knows the old one: a wrong one is
+a try like any other. It is reset by who holds two halves, the device and a code from another channel, as at
+activation. What is locked for another reason than failures only the bank opens. What is so already is
+answered again.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def lock_device(
 def unlock_device(
     gw: Gateway, caller: Caller, *, device_id: UUID, method: str | None, at: datetime
 ) -> DeviceView:
-    """The secure way back: the device, or one method of it, and all tries again; repeated, the same answer."""
+    """The secure way back: opens the device, or one method of it, and resets the tries."""
     caller.require("UnlockDevice")
     unlock = gw.store.unlock if _method_of(method) is None else gw.store.unlock_pin
     device = _standing(gw, caller, device_id)
@@ -165,6 +166,7 @@ def start_pin_reset(
         ),
         request_id=request_id,
         request_digest=digest,
+        at=at,
     )
     if standing is None:
         if _standing(gw, caller, device_id).state is BindingState.LOCKED:

@@ -4,7 +4,8 @@ The law (RTS (EU) 2018/389 articles 4(4), 24 and 27): whatever changes a binding
 first, in a statement of its own: it is ordered with every try and every decision. A lock, and a revocation,
 ends what would lift it: the PIN resets that were begun before. A revocation puts the certificate on the
 revocation list and ends what only this device could still have decided, in the same database transaction.
-The PIN's old key is overwritten by the statement that takes the new one. Who may do what is left to the services.
+The PIN's old key is overwritten by the statement that takes the new one. Who may do what is left to the
+services.
 """
 
 # ruff: noqa: S608 - statements are put together of our own constants; every value is a parameter
@@ -59,7 +60,7 @@ _START_PIN_RESET = f"""WITH r AS (
     UPDATE pin_reset p SET state = 'CANCELLED' FROM r
     WHERE p.relying_party = r.relying_party AND p.binding_id = r.binding_id AND p.state = 'PENDING'
 )
-{EVENT} SELECT b.relying_party, %(event)s, 'binding', b.id, %(event_name)s, b.state, %(reason)s, %(created_at)s
+{EVENT} SELECT b.relying_party, %(event)s, 'binding', b.id, %(event_name)s, b.state, %(reason)s, %(at)s
     FROM r JOIN binding b ON b.relying_party = r.relying_party AND b.id = r.binding_id;
 SELECT k.wrapped, p.request_digest, {rows.PIN_RESET}
 FROM pin_reset p JOIN subject_key k USING (relying_party, subject_id)
@@ -265,7 +266,7 @@ class DeviceQueries(Queries):
         )
 
     def start_pin_reset(
-        self, reset: PinReset, *, request_id: str, request_digest: bytes
+        self, reset: PinReset, *, request_id: str, request_digest: bytes, at: datetime
     ) -> tuple[PinReset, bytes] | None:
         relying_party = reset.relying_party
         key = self._vault.writing(relying_party, subject_id=reset.subject_id)
@@ -285,7 +286,8 @@ class DeviceQueries(Queries):
                 "request_digest": rows.seal_digest(
                     key, table="pin_reset", id_=reset.id, digest=request_digest
                 ),
-                "event": uuid7(reset.created_at),
+                "event": uuid7(at),
+                "at": at,
                 "event_name": str(DeviceEvent.START_PIN_RESET),
                 "reason": str(LockReason.CALLER),
             },

@@ -1,8 +1,8 @@
 """The queries of enrolment and of tries: subjects, registrations, device bindings and what they count.
 
-The law (RTS (EU) 2018/389 articles 4(3)(b) and 24): whatever counts tries takes the
-subject's row lock first, in a statement of its own: the next statement sees what the last holder left. A try
-may be counted twice where an answer was lost, never given back twice. An externalRef names one subject.
+The law (RTS (EU) 2018/389 articles 4(3)(b) and 24): whatever counts tries takes the subject's row lock
+first, in a statement of its own: the next statement sees what the last holder left. A try may be counted
+twice where an answer was lost, never given back twice. An externalRef names one subject.
 Who may enrol, and what a try is, is left to the services; how devices are managed to devices.
 """
 
@@ -276,7 +276,8 @@ class EnrolmentQueries(Queries):
             + """WITH b AS (
                 UPDATE binding b SET failures = b.failures + 1 FROM subject s
                 WHERE b.relying_party = %(rp)s AND b.id = %(binding)s AND b.state = 'ACTIVE'
-                    AND NOT 'pin' = ANY(b.locked_methods) AND b.failures < %(max)s AND s.relying_party = b.relying_party AND s.id = b.subject_id
+                    AND NOT 'pin' = ANY(b.locked_methods)
+                    AND b.failures < %(max)s AND s.relying_party = b.relying_party AND s.id = b.subject_id
                     AND s.failures < %(max)s
                 RETURNING b.relying_party, b.subject_id, b.failures
             )

@@ -5,7 +5,8 @@ transaction; where it seals for a subject that this process has not read lately,
 goes before. Of two that race for a transition one wins; exactly one evidence comes of an approval. A decision
 takes the subject's row lock first: it is ordered with every try and with the end of its binding.
 
-Enrolment and tries are left to enrolment, devices to devices, what the worker asks to work, what a row says to rows.
+Enrolment and tries are left to enrolment, managed devices to devices, what the worker asks to work, what a
+row says to rows.
 """
 
 # ruff: noqa: S608 - statements are put together of our own constants; every value is a parameter
