@@ -19,7 +19,7 @@ from uuid import UUID
 from gateway.core.model import DeviceBinding, DeviceEvent, HistoryEntry, LockReason, PinReset, uuid7
 from gateway.core.transaction import Event, State
 from gateway.storage import rows
-from gateway.storage.queries import EVENT, LOCK_SUBJECT_OF_BINDING, NOT_ERASED, Queries
+from gateway.storage.queries import EVENT, LOCK_SUBJECT_OF_BINDING, NOT_ERASED, RECORDED, Queries
 
 _END_PIN_RESETS = """UPDATE pin_reset SET state = 'CANCELLED'
     WHERE relying_party = %(rp)s AND binding_id = %(binding)s AND state = 'PENDING';
@@ -105,6 +105,7 @@ class DeviceQueries(Queries):
             f"""WITH moved AS (
                 UPDATE binding SET name = %(name)s
                 WHERE relying_party = %(rp)s AND id = %(binding)s AND state <> 'REVOKED' AND {NOT_ERASED}
+                    AND NOT EXISTS ({RECORDED})
                 RETURNING relying_party, id, state
             )""",
             {
