@@ -187,9 +187,11 @@ def test_without_possession_nobody_s_try_is_burnt_and_nothing_is_told(
 
 
 @pytest.mark.rts("4(3)(a)")
+@pytest.mark.parametrize("kind", [Purpose.PIN_CHANGE, Purpose.PIN_RESET])
 def test_what_failed_is_not_told_and_costs_the_same_messages(
-    walk: Walk, phone: Authenticator, monkeypatch: pytest.MonkeyPatch
+    walk: Walk, bank: Bank, phone: Authenticator, monkeypatch: pytest.MonkeyPatch, kind: Purpose
 ) -> None:
+    opened = start(bank, phone)
     asked: list[int] = []
     pool = walk.store._pool
     run = pool.run
@@ -205,7 +207,10 @@ def test_what_failed_is_not_told_and_costs_the_same_messages(
             return status, body
 
         watching = Authenticator(phone.device, transport=watched, clock=walk.clock.now)
-        assert change(watching, **changes) == "PROOF_REFUSED"
+        if kind is Purpose.PIN_CHANGE:
+            assert change(watching, **changes) == "PROOF_REFUSED"
+        else:
+            assert reset(watching, wrong(opened.code), **changes) == "PROOF_REFUSED"
         answers.append((len(asked), bodies))
     assert answers[0] == answers[1]
 

@@ -44,9 +44,8 @@ class NewPin:
 
 @dataclass(frozen=True, slots=True)
 class DeviceOrder:
-    """As it came; nothing in it is verified yet."""
+    """As it came; nothing in it is verified yet. What it is for, only the bytes that were signed say."""
 
-    purpose: Purpose
     signed_at: datetime
     signature: bytes
     """By the signing key over the order's bytes; r || s, 64 bytes."""
@@ -57,7 +56,6 @@ class DeviceOrder:
 class VerifiedOrder:
     """One that this very device gave just now."""
 
-    purpose: Purpose
     data: bytes
     pin_key: bytes | None
     """The PIN's new key, which the device holds."""
@@ -106,7 +104,7 @@ def verify_order(
             verify_p256(parse_p256(new.key), new.proof, data=data)
     except ValueError as error:
         raise ProofRefused() from error
-    return VerifiedOrder(expected_purpose, data, None if new is None else new.key)
+    return VerifiedOrder(data, None if new is None else new.key)
 
 
 def verify_knowledge(order: VerifiedOrder, *, pin_signature: bytes, binding: DeviceBinding) -> None:

@@ -256,7 +256,11 @@ def reset_pin(
 ) -> DeviceBinding:
     """A new PIN for who has the device and the code; raises ProofRefused, whatever failed. It opens what
     failures had locked."""
-    verified = verify_order(order, expected_purpose=Purpose.PIN_RESET, binding=device, at=at)
+    try:
+        verified = verify_order(order, expected_purpose=Purpose.PIN_RESET, binding=device, at=at)
+    except ProofRefused:
+        gw.store.binding(device.relying_party, device.id)  # as many messages as a wrong code costs
+        raise
     limit = gw.activation.max_failures
     reset = gw.store.reserve_pin_reset_try(device.relying_party, device.id, max_failures=limit, at=at)
     if reset is None or verified.pin_key is None:
