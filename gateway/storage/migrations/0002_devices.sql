@@ -6,7 +6,7 @@
 
 ALTER TABLE binding
     ADD COLUMN lock_reason text CHECK (lock_reason ~ '^[a-z-]{1,64}$'),
-    ADD COLUMN locked_methods text[] NOT NULL DEFAULT '{}' CHECK (locked_methods <@ ARRAY['pin']),
+    ADD COLUMN locked_methods text[] NOT NULL DEFAULT '{}' CHECK (locked_methods <@ '{pin}'),
     ADD COLUMN pin_version integer NOT NULL DEFAULT 0;
 
 ALTER TABLE binding NO FORCE ROW LEVEL SECURITY;    -- of all tenants, once
