@@ -20,7 +20,7 @@ from gateway.authenticator.authenticator import Authenticator
 from gateway.authenticator.errors import GatewayRefused, GatewayUnreachable, PinUnusable
 from gateway.authenticator.pin import pin_key
 from gateway.core.canonical import b64, unb64
-from gateway.core.device_order import DeviceOrder, Purpose, order_bytes
+from gateway.core.device_order import NewPinOrder, Purpose, order_bytes
 from gateway.core.errors import (
     DeviceLocked,
     GatewayError,
@@ -222,7 +222,7 @@ def test_racing_wrong_old_pins_count_as_at_most_the_allowed_tries(
     device = bank.get(phone).binding
     guesses = [made(order(phone, old=derived(f"{n:04}", SECRET))) for n in range(RACING)]
 
-    def guess(order_: DeviceOrder, signature: bytes) -> str:
+    def guess(order_: NewPinOrder, signature: bytes) -> str:
         try:
             devices.change_pin(
                 walk.gateway, device, order=order_, pin_signature=signature, at=walk.clock.now()
@@ -239,7 +239,7 @@ def test_racing_wrong_old_pins_count_as_at_most_the_allowed_tries(
     assert code(lambda: phone.change_pin(old_pin=PIN, new_pin=NEW_PIN)) == "DEVICE_LOCKED"
 
 
-def made(message: Mapping[str, str]) -> tuple[DeviceOrder, bytes]:
+def made(message: Mapping[str, str]) -> tuple[NewPinOrder, bytes]:
     """As the device face reads it."""
     return parse_pin_change(json.dumps(message).encode())
 
@@ -249,7 +249,7 @@ def test_of_two_changes_one_wins(walk: Walk, bank: Bank, phone: Authenticator) -
     keys = [derived(pin, SECRET) for pin in ("1111", "2222")]
     orders = [made(order(phone, new=key)) for key in keys]
 
-    def run(order_: DeviceOrder, signature: bytes) -> str:
+    def run(order_: NewPinOrder, signature: bytes) -> str:
         try:
             devices.change_pin(
                 walk.gateway, device, order=order_, pin_signature=signature, at=walk.clock.now()

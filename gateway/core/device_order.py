@@ -35,30 +35,29 @@ class Purpose(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class NewPin:
-    key: bytes
-    """DER SubjectPublicKeyInfo."""
-    proof: bytes
-    """By this key over the order's bytes; r || s, 64 bytes."""
-
-
-@dataclass(frozen=True, slots=True)
 class DeviceOrder:
     """As it came; nothing in it is verified yet. What it is for, only the bytes that were signed say."""
 
     signed_at: datetime
     signature: bytes
     """By the signing key over the order's bytes; r || s, 64 bytes."""
-    new_pin: NewPin | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class VerifiedOrder:
-    """One that this very device gave just now."""
+class NewPinOrder(DeviceOrder):
+    pin_key: bytes
+    """DER SubjectPublicKeyInfo."""
+    pin_proof: bytes
+    """By this key over the same bytes."""
 
+
+@dataclass(frozen=True, slots=True)
+class VerifiedNewPin:
+    """One that this very device ordered just now, and whose key it holds."""
+
+    key: bytes
     data: bytes
-    pin_key: bytes | None
-    """The PIN's new key, which the device holds."""
+    """The order's bytes."""
 
 
 def order_bytes(
@@ -79,37 +78,49 @@ def order_bytes(
     return "".join(line + "\n" for line in lines).encode("ascii")
 
 
-def verify_order(
-    order: DeviceOrder, *, expected_purpose: Purpose, binding: DeviceBinding, at: datetime
-) -> VerifiedOrder:
+def verify_revocation(order: DeviceOrder, *, binding: DeviceBinding, at: datetime) -> None:
+    """Raises ProofRefused unless this very device ordered it just now."""
+    data = order_bytes(
+        Purpose.REVOCATION,
+        relying_party=binding.relying_party,
+        binding_id=binding.id,
+        at=order.signed_at,
+    )
+    _verify(order, data=data, binding=binding, at=at)
+
+
+def verify_new_pin(
+    order: NewPinOrder, *, expected_purpose: Purpose, binding: DeviceBinding, at: datetime
+) -> VerifiedNewPin:
     """Possession of the signing key, and of the PIN's new key; raises ProofRefused. It tells nothing of
     what the person knows, so it is asked before a try is counted."""
-    new = order.new_pin
     data = order_bytes(
         expected_purpose,
         relying_party=binding.relying_party,
         binding_id=binding.id,
         at=order.signed_at,
-        pin_key=None if new is None else new.key,
+        pin_key=order.pin_key,
     )
+    _verify(order, data=data, binding=binding, at=at)
+    if order.pin_key in (binding.keys.signing, binding.keys.transport):
+        raise ProofRefused()
+    _verify_signature(order.pin_key, order.pin_proof, data=data)
+    return VerifiedNewPin(order.pin_key, data)
+
+
+def verify_knowledge(new: VerifiedNewPin, *, pin_signature: bytes, binding: DeviceBinding) -> None:
+    """Raises ProofRefused unless the PIN in force was known."""
+    _verify_signature(binding.keys.pin, pin_signature, data=new.data)
+
+
+def _verify(order: DeviceOrder, *, data: bytes, binding: DeviceBinding, at: datetime) -> None:
     if abs(order.signed_at - at) > WINDOW + timedelta(seconds=1):
         raise ProofRefused()
-    if (new is None) is not (expected_purpose is Purpose.REVOCATION):
-        raise ProofRefused()
-    try:
-        verify_p256(parse_p256(binding.keys.signing), order.signature, data=data)
-        if new is not None:
-            if new.key in (binding.keys.signing, binding.keys.transport):
-                raise ProofRefused()
-            verify_p256(parse_p256(new.key), new.proof, data=data)
-    except ValueError as error:
-        raise ProofRefused() from error
-    return VerifiedOrder(data, None if new is None else new.key)
+    _verify_signature(binding.keys.signing, order.signature, data=data)
 
 
-def verify_knowledge(order: VerifiedOrder, *, pin_signature: bytes, binding: DeviceBinding) -> None:
-    """That the PIN in force was known; raises ProofRefused."""
+def _verify_signature(spki: bytes, signature: bytes, *, data: bytes) -> None:
     try:
-        verify_p256(parse_p256(binding.keys.pin), pin_signature, data=order.data)
+        verify_p256(parse_p256(spki), signature, data=data)
     except ValueError as error:
         raise ProofRefused() from error

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from gateway.core.activation import ActivationRequest, KeyProofs
 from gateway.core.canonical import b64, unb64
-from gateway.core.device_order import DeviceOrder, NewPin
+from gateway.core.device_order import DeviceOrder, NewPinOrder
 from gateway.core.errors import MalformedMessage, SchemaInvalid
 from gateway.core.model import (
     Attestation,
@@ -148,23 +148,21 @@ def parse_revocation(body: bytes) -> DeviceOrder:
     return DeviceOrder(_time(message.signingTime), unb64(message.signature))
 
 
-def parse_pin_change(body: bytes) -> tuple[DeviceOrder, bytes]:
+def parse_pin_change(body: bytes) -> tuple[NewPinOrder, bytes]:
     """The order, and the signature over it by the old PIN's key."""
     message = _parse(body, shape=_PinChange)
     return _new_pin(message), unb64(message.oldPinSignature)
 
 
-def parse_pin_reset(body: bytes) -> tuple[DeviceOrder, str]:
+def parse_pin_reset(body: bytes) -> tuple[NewPinOrder, str]:
     """The order, and the code from the other channel."""
     message = _parse(body, shape=_PinReset)
     return _new_pin(message), message.code
 
 
-def _new_pin(message: _NewPin) -> DeviceOrder:
-    return DeviceOrder(
-        _time(message.signingTime),
-        unb64(message.signature),
-        NewPin(unb64(message.pin), unb64(message.pinProof)),
+def _new_pin(message: _NewPin) -> NewPinOrder:
+    return NewPinOrder(
+        _time(message.signingTime), unb64(message.signature), unb64(message.pin), unb64(message.pinProof)
     )
 
 

@@ -16,7 +16,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from gateway.core.device_order import DeviceOrder, Purpose, verify_knowledge, verify_order
+from gateway.core.device_order import (
+    DeviceOrder,
+    NewPinOrder,
+    Purpose,
+    verify_knowledge,
+    verify_new_pin,
+    verify_revocation,
+)
 from gateway.core.errors import (
     Conflict,
     DeviceLocked,
@@ -210,13 +217,13 @@ def lock_own(gw: Gateway, device: DeviceBinding, *, at: datetime) -> DeviceBindi
 
 def revoke_own(gw: Gateway, device: DeviceBinding, *, order: DeviceOrder, at: datetime) -> DeviceBinding:
     """The person removes this device, a locked one too; raises ProofRefused without the signing key."""
-    verify_order(order, expected_purpose=Purpose.REVOCATION, binding=device, at=at)
+    verify_revocation(order, binding=device, at=at)
     gw.store.revoke(device.relying_party, device.id, reason=LockReason.SUBJECT, at=at)
     return _again(gw, device)
 
 
 def change_pin(
-    gw: Gateway, device: DeviceBinding, *, order: DeviceOrder, pin_signature: bytes, at: datetime
+    gw: Gateway, device: DeviceBinding, *, order: NewPinOrder, pin_signature: bytes, at: datetime
 ) -> DeviceBinding:
     """A new PIN for who knows the old one; raises ProofRefused, whatever failed. Repeated with the PIN that
     is in force by now, it answers the same: the first answer was lost on its way."""
@@ -225,9 +232,7 @@ def change_pin(
         raise MethodLocked()
     tenant, limit = device.relying_party, _max_failures(gw, device)
     try:
-        verified = verify_order(order, expected_purpose=Purpose.PIN_CHANGE, binding=device, at=at)
-        if verified.pin_key is None:
-            raise ProofRefused()
+        new = verify_new_pin(order, expected_purpose=Purpose.PIN_CHANGE, binding=device, at=at)
     except ProofRefused:
         # As many messages as a wrong PIN costs: time does not tell which element failed (article 4(3)(a)).
         gw.store.binding(tenant, device.id)
@@ -236,15 +241,15 @@ def change_pin(
     if gw.store.reserve_try(tenant, device.id, max_failures=limit) is None:
         gw.store.lock_if_spent(tenant, device.id, max_failures=limit, at=at)
         raise DeviceLocked()
-    if hmac.compare_digest(verified.pin_key, device.keys.pin):  # its proof was by the PIN in force
+    if hmac.compare_digest(new.key, device.keys.pin):  # its proof was by the PIN in force
         gw.store.release_try(tenant, device.id)
         return _again(gw, device)
     try:
-        verify_knowledge(verified, pin_signature=pin_signature, binding=device)
+        verify_knowledge(new, pin_signature=pin_signature, binding=device)
     except ProofRefused:
         gw.store.lock_if_spent(tenant, device.id, max_failures=limit, at=at)
         raise
-    if not gw.store.change_pin(device, pin_key=verified.pin_key, at=at):
+    if not gw.store.change_pin(device, pin_key=new.key, at=at):
         gw.store.release_try(tenant, device.id)
         _require_active(_again(gw, device))
         raise Conflict()
@@ -252,24 +257,24 @@ def change_pin(
 
 
 def reset_pin(
-    gw: Gateway, device: DeviceBinding, *, order: DeviceOrder, code: str, at: datetime
+    gw: Gateway, device: DeviceBinding, *, order: NewPinOrder, code: str, at: datetime
 ) -> DeviceBinding:
     """A new PIN for who has the device and the code; raises ProofRefused, whatever failed. It opens what
     failures had locked."""
     try:
-        verified = verify_order(order, expected_purpose=Purpose.PIN_RESET, binding=device, at=at)
+        new = verify_new_pin(order, expected_purpose=Purpose.PIN_RESET, binding=device, at=at)
     except ProofRefused:
         gw.store.binding(device.relying_party, device.id)  # as many messages as a wrong code costs
         raise
     limit = gw.activation.max_failures
     reset = gw.store.reserve_pin_reset_try(device.relying_party, device.id, max_failures=limit, at=at)
-    if reset is None or verified.pin_key is None:
+    if reset is None:
         raise ProofRefused()
     if not hmac.compare_digest(gw.activation.code(reset.id).encode(), code.encode()):
         if reset.failures >= limit:
             gw.store.block_pin_reset(reset, at=at)
         raise ProofRefused()
-    if not gw.store.reset_pin(reset, pin_key=verified.pin_key, at=at):
+    if not gw.store.reset_pin(reset, pin_key=new.key, at=at):
         raise ProofRefused()
     return _again(gw, device)
 
