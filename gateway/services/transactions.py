@@ -211,7 +211,7 @@ def decide(
 ) -> Transaction:
     """Takes a device's answer; raises AssertionRefused, whatever element of it failed."""
     transaction = fetch(gw, device, transaction_id=transaction_id, at=at)
-    if transaction.decision is not None and transaction.decision is assertion.decision:
+    if transaction.decision is assertion.decision:
         return transaction  # the answer to the first one was lost on its way
     approved = assertion.decision is Decision.APPROVED
     event = Event.APPROVE if approved else Event.REJECT
