@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import io
 import sys
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import structlog
 from lxml import etree
 
 sys.path.insert(0, str(Path(__file__).parent / "vectors" / "evidence"))
@@ -17,10 +19,12 @@ import forge as f
 from gateway.core import xmlparse
 from gateway.core.certpath import parse_trust
 from gateway.core.conclusion import SubIndication
-from gateway.core.errors import MalformedMessage, UnsupportedMediaType
+from gateway.core.errors import MalformedMessage, MessageTooLarge, UnsupportedMediaType
 from gateway.core.verifier import verify_evidence
 from gateway.soap import media, mtom
 from gateway.soap.contract import contract
+from gateway.soap.envelope import SoapVersion
+from gateway.web import as_gateway_error, read_body
 
 ROOT = b"Content-Type: application/xop+xml\r\nContent-ID: <root>\r\n\r\n<a/>"
 INCLUDE = "{http://www.w3.org/2004/08/xop/include}Include"
@@ -150,3 +154,55 @@ def test_nothing_else_names_an_attachment(href: str, id_: str) -> None:
 def test_a_package_is_not_its_own_place() -> None:
     with pytest.raises(MalformedMessage):
         mtom.place(etree.Element(INCLUDE, href="cid:a"), {"a": b"data"})
+
+
+# what every face reads and answers
+
+
+class Body(io.BytesIO):
+    """The bytes of a request, and how many were asked for."""
+
+    asked = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        assert size is not None
+        self.asked += size
+        return super().read(size)
+
+
+@pytest.mark.parametrize("announced", ["11", "-1", "+5", " 5", "005", "\u0665", "\u00b2", "5" * 5000])
+def test_a_length_that_is_none_or_too_large_is_refused_unread(announced: str) -> None:
+    body = Body(b"12345")
+    with pytest.raises(MessageTooLarge):
+        read_body({"CONTENT_LENGTH": announced, "wsgi.input": body}, limit=10)
+    assert body.asked == 0
+
+
+@pytest.mark.parametrize("announced", ["", "5", "10", "05"])
+def test_a_body_is_read_up_to_its_limit(announced: str) -> None:
+    assert read_body({"CONTENT_LENGTH": announced, "wsgi.input": Body(b"1234567890")}, limit=10)
+    with pytest.raises(MessageTooLarge):
+        read_body({"CONTENT_LENGTH": announced, "wsgi.input": Body(b"12345678901")}, limit=10)
+
+
+def test_what_is_unexpected_is_logged_with_its_place() -> None:
+    with structlog.testing.capture_logs() as logged:
+        as_gateway_error(ValueError("never raised"), correlation_id="c-1")
+        try:
+            int("x")
+        except ValueError as error:
+            as_gateway_error(error, correlation_id="c-2")
+    assert [entry["correlation_id"] for entry in logged] == ["c-1", "c-2"]
+    assert logged[0]["at"] == ""
+    assert logged[1]["at"].startswith(__file__)
+
+
+@pytest.mark.parametrize("value", ["true", "false", "2", "", "TRUE"])
+def test_must_understand_is_what_its_version_says(value: str) -> None:
+    for version in SoapVersion:
+        block = etree.Element("x", {version.tag("mustUnderstand"): value})
+        if version is SoapVersion.SOAP12 and value in ("true", "false"):
+            assert version.must_understand(block) is (value == "true")
+        else:
+            with pytest.raises(ValueError):
+                version.must_understand(block)

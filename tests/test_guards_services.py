@@ -339,10 +339,34 @@ def test_what_has_ended_is_neither_claimed_nor_decided(walk: Walk, phone: Authen
     assert cancel(walk, transaction_id).state is State.CANCELLED
     with pytest.raises(TransactionNotPending):
         decide(walk, phone, transaction_id, replace(answer, signature=bytes(64)))
-    done = walk.approved(phone)
+    done, over = walk.approved(phone), walk.start().id
     device = binding_of(walk, phone)
+
+    def claim(transaction_id: UUID) -> Transaction:
+        return transactions.claim(walk.gateway, device, transaction_id=transaction_id, at=walk.clock.now())
+
     with pytest.raises(TransactionNotPending):
-        transactions.claim(walk.gateway, device, transaction_id=done, at=walk.clock.now())
+        claim(done)
+    walk.clock.ahead = timedelta(seconds=301)
+    with pytest.raises(TransactionExpired):
+        claim(over)
+
+
+def test_only_who_has_claimed_it_sees_and_decides_it(walk: Walk, phone: Authenticator) -> None:
+    """Not another device of the subject, and nobody before the claim."""
+    second = binding_of(walk, walk.phone())
+    free, taken = walk.start().id, walk.claimed(phone)
+    for transaction_id in (free, taken):
+        with pytest.raises(NotFound):
+            transactions.fetch(walk.gateway, second, transaction_id=transaction_id, at=walk.clock.now())
+    with pytest.raises(NotFound):
+        transactions.decide(
+            walk.gateway,
+            second,
+            transaction_id=taken,
+            assertion=assertion(walk, phone, taken),
+            at=walk.clock.now(),
+        )
 
 
 def test_a_wrong_possession_costs_as_many_messages_as_a_wrong_pin(

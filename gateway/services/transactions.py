@@ -30,7 +30,6 @@ from gateway.core.errors import (
     NotFound,
     RequestIdReused,
     TransactionClaimed,
-    TransactionExpired,
     TransactionNotPending,
 )
 from gateway.core.model import (
@@ -171,8 +170,6 @@ def cancel_transaction(gw: Gateway, caller: Caller, *, transaction_id: UUID, at:
         transaction = _load(gw, caller.relying_party, transaction_id, at=at)
         if transaction.state is State.CANCELLED:
             return transaction
-        if transaction.state is State.EXPIRED:
-            raise TransactionExpired()
         advance(transaction, Event.CANCEL, at=at)
         if gw.store.finish(transaction, event=Event.CANCEL, reason="caller", at=at):
             return _load(gw, caller.relying_party, transaction_id, at=at)
