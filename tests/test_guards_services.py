@@ -513,7 +513,7 @@ def test_beyond_so_many_nobody_waits(callers: int, each: int) -> None:
         until(lambda: waits._callers.total() == len(threads))
         extra = threading.Thread(target=wait, args=("caller-0" if callers == 1 else "another", 60))
         extra.start()
-        assert waiting.acquire(timeout=30), "it waits in line"
+        assert waiting.acquire(timeout=10), "it waits in line"
         assert waits._callers.total() == len(threads), "it was not the one that ended"
     finally:
         store.state = State.COMPLETED
