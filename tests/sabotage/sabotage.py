@@ -91,8 +91,8 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/storage/postgres.py": (_STORE,),
     "gateway/storage/work.py": (_STORE,),
     "gateway/storage/migrations/*.sql": (
-        ("test_storage_protection", "test_storage_store"),
-        ("test_storage_races", "test_storage_migrate"),
+        ("test_guards_schema", "test_storage_protection"),
+        ("test_storage_store", "test_storage_races", "test_storage_migrate"),
     ),
     "gateway/soap/envelope.py": (_BYTES, _SOAP),
     "gateway/soap/application.py": (_BYTES, _SOAP),
@@ -515,8 +515,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.changed:
             todo = spread(todo)
         trees = [Path(folder) / str(number) for number in range(max(1, options.jobs))]
-        for tree in trees:
-            shutil.copytree(pristine, tree, symlinks=True)
         last: dict[str, object] = {}
         for stages in (named_tests,) if options.mapped else (named_tests, other_tests):
             asked = {
@@ -529,6 +527,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 break
             if not baseline(pristine, files(tests, tree=pristine)):
                 return 2
+            for tree in trees:
+                if not tree.exists():  # not earlier: with the bytecode of the tests
+                    shutil.copytree(pristine, tree, symlinks=True)
             judged = judge(asked, trees, stages=stages, pristine=pristine, until=until)
             for count, (name, outcome) in enumerate(judged, start=1):
                 results.outcomes[name] = outcome
