@@ -388,6 +388,16 @@ def test_tries_of_a_neighbour_are_nobody_elses(street: Street) -> None:
     assert store.lock_if_spent(world.rp, street.mine.second.id, max_failures=4, at=NOW)
 
 
+def test_a_new_device_gives_a_spent_one_no_more_tries(world: World) -> None:
+    """The subject's count begins anew, the device's own does not; nobody had locked it yet."""
+    subject, device = world.bind()
+    for _ in range(2):
+        assert world.store.reserve_try(world.rp, device.id, max_failures=2)
+    _, fresh = world.bind(subject)
+    assert world.store.reserve_try(world.rp, device.id, max_failures=2) is None
+    assert world.store.reserve_try(world.rp, fresh.id, max_failures=2)
+
+
 def test_an_active_device_does_not_stand_for_one_that_is_not(street: Street) -> None:
     world, mine = street.world, street.mine
     assert world.store.revoke(world.rp, mine.device.id, at=NOW)
