@@ -19,7 +19,7 @@ import pytest
 from cryptography import x509
 from storage_fixture import INDEX_SECRET, KEYS, NOW, World, answer, as_superuser, ca_id, make_store, until
 
-from gateway.core.errors import Conflict, MisuseError
+from gateway.core.errors import Conflict, MisuseError, RequestIdReused
 from gateway.core.model import Decision, DeviceBinding, IdentityAttribute, Registration, Subject
 from gateway.core.transaction import Event, State, Transaction
 from gateway.ports import Crl
@@ -305,6 +305,14 @@ def test_a_ref_that_is_taken_each_time_is_a_conflict(world: World, monkeypatch: 
     monkeypatch.setattr(Pool, "run", taken)
     with pytest.raises(Conflict):
         world.register()
+
+
+def test_a_request_id_that_an_erased_subject_used_is_used_up(world: World, database: Connections) -> None:
+    (_, gone), (_, other) = world.register(), world.register()
+    world.store.start_transaction(world.request(gone), request_id="r", request_digest=b"d" * 32)
+    erase(database, gone)
+    with pytest.raises(RequestIdReused):
+        world.store.start_transaction(world.request(other), request_id="r", request_digest=b"d" * 32)
 
 
 def test_what_an_erased_subject_left_is_nobodys_work(street: Street, database: Connections) -> None:
