@@ -483,6 +483,17 @@ def test_a_wake_that_is_over_takes_no_other_with_it(street: Street) -> None:
     assert {wake.transaction_id for wake in again} == alive
 
 
+def test_a_wake_that_is_over_takes_none_with_it_that_is_leased(world: World) -> None:
+    take, (_, subject) = world.store.take_wakes, world.register()
+    leased = world.start(subject)
+    assert len(take(world.rp, at=NOW, lease_seconds=60, limit=9)) == 1
+    over = world.start(subject)
+    assert world.store.finish(over, event=Event.CANCEL, reason="", at=NOW)
+    assert take(world.rp, at=NOW, lease_seconds=60, limit=9) == []
+    (wake,) = take(world.rp, at=NOW + 60 * SECOND, lease_seconds=60, limit=9)
+    assert wake.transaction_id == leased.id
+
+
 def test_a_wake_names_its_own_subjects_devices(street: Street) -> None:
     wakes = street.world.store.take_wakes(street.world.rp, at=NOW, lease_seconds=5, limit=99)
     targets = {wake.push_targets for wake in wakes}
