@@ -24,7 +24,6 @@ from gateway.core.errors import (
     MethodLocked,
     NotFound,
     TransactionClaimed,
-    TransactionExpired,
     TransactionNotPending,
 )
 from gateway.core.model import (
@@ -81,8 +80,6 @@ def cancel_transaction(gw: Gateway, caller: Caller, *, transaction_id: UUID, at:
         transaction = load(gw, caller.relying_party, transaction_id, at=at)
         if transaction.state is State.CANCELLED:
             return transaction
-        if transaction.state is State.EXPIRED:
-            raise TransactionExpired()
         advance(transaction, Event.CANCEL, at=at)
         if gw.store.finish(transaction, event=Event.CANCEL, reason="caller", at=at):
             return load(gw, caller.relying_party, transaction_id, at=at)
@@ -124,7 +121,7 @@ def decide(
 ) -> Transaction:
     """Takes a device's answer; raises AssertionRefused, whatever element of it failed."""
     transaction = fetch(gw, device, transaction_id=transaction_id, at=at)
-    if transaction.decision is not None and transaction.decision is assertion.decision:
+    if transaction.decision is assertion.decision:
         # the answer to the first one was lost on its way
         return _for_its_device(gw, transaction, at=at)
     approved = assertion.decision is Decision.APPROVED
