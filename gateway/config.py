@@ -17,7 +17,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gateway.core.activation import BASE_URL
+from gateway.core.activation import BASE_URL, code_alphabet
+from gateway.core.client import CLIENT_NAME, CLIENT_VERSION
 from gateway.core.model import Factor, Kind
 from gateway.core.profile import MAX_FAILURES_CEILING, SignatureProfile, parse_profile
 
@@ -26,6 +27,7 @@ OPERATIONS = frozenset(
         "Heartbeat",
         "StartRegistration",
         "GetRegistration",
+        "IssueRegistrationArtifact",
         "StartConsentSignature",
         "GetTransaction",
         "CancelTransaction",
@@ -41,6 +43,7 @@ NO_SECRET = "0" * 64
 """The digest in the sample of a caller: of no secret."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
+ClientVersion = Annotated[str, Field(pattern=f"^{CLIENT_VERSION}$")]
 
 
 def _within_the_rts(value: int) -> int:
@@ -111,9 +114,24 @@ class Keys(_Table):
 
 
 class Registration(_Table):
-    code_digits: Annotated[int, Field(ge=4, le=12)]
+    code_length: int
+    code_alphabet: str
     lifetime_seconds: Annotated[int, Field(ge=60, le=604_800)]
     max_failures: MaxFailures
+    artifact_lifetime_seconds: Annotated[int, Field(ge=30, le=900)]
+    max_devices: Annotated[int, Field(ge=1, le=16)]
+    recovery_codes: bool
+
+    @model_validator(mode="after")
+    def _codes(self) -> Registration:
+        code_alphabet(self.code_alphabet, length=self.code_length)
+        return self
+
+
+class ClientTable(_Table):
+    name: Annotated[str, Field(pattern=f"^{CLIENT_NAME}$")]
+    floor: ClientVersion
+    blocked: list[ClientVersion] = []
 
 
 class Push(_Table):
@@ -134,8 +152,16 @@ class GatewayTable(_Table):
     database: Database
     keys: Keys
     registration: Registration
+    client: list[ClientTable] = []
     push: Push | None = None
     relying_party: Annotated[list[RelyingPartyTable], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _one_rule_a_client(self) -> GatewayTable:
+        names = [rule.name for rule in self.client]
+        if len(set(names)) != len(names):
+            raise ValueError("client: a name stands twice")
+        return self
 
     @model_validator(mode="after")
     def _mode(self) -> GatewayTable:

@@ -11,7 +11,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -62,6 +62,11 @@ REQUESTS = {
     ),
     "GetRegistration": (
         f"<gw:GetRegistration><gw:registrationId>{ID}</gw:registrationId></gw:GetRegistration>"
+    ),
+    "IssueRegistrationArtifact": (
+        "<gw:IssueRegistrationArtifact><gw:requestId>r-3</gw:requestId>"
+        "<gw:externalRef>customer-4711</gw:externalRef><gw:purpose>re-activation</gw:purpose>"
+        "</gw:IssueRegistrationArtifact>"
     ),
     "StartConsentSignature": (
         "<gw:StartConsentSignature><gw:requestId>r-2</gw:requestId>"
@@ -122,6 +127,15 @@ SERVICES: dict[str, tuple[Any, str, Any]] = {
     "Heartbeat": (context, "heartbeat", context.Heartbeat(NOW, "0.1.0", False)),
     "StartRegistration": (enrolment, "start_registration", REGISTRATION),
     "GetRegistration": (enrolment, "get_registration", REGISTRATION),
+    "IssueRegistrationArtifact": (
+        enrolment,
+        "issue_artifact",
+        enrolment.IssuedArtifact(
+            replace(REGISTRATION, state=RegistrationState.ISSUED, activation=None),
+            "A" * 43,
+            "mobileid://r?a&b",
+        ),
+    ),
     "StartConsentSignature": (transactions, "start_consent_signature", TRANSACTION),
     "GetTransaction": (transactions, "get_transaction", TRANSACTION),
     "CancelTransaction": (transactions, "cancel_transaction", TRANSACTION),

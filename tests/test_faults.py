@@ -8,7 +8,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +24,7 @@ from walk import PIN, URL, Walk, through
 from gateway.authenticator.authenticator import Authenticator
 from gateway.authenticator.errors import GatewayRefused
 from gateway.config import OPERATIONS, Web
+from gateway.core.client import ClientRule, ClientRules
 from gateway.core.errors import GatewayError, PushUnavailable, SealUnavailable, leaves
 from gateway.core.transaction import State
 from gateway.outbound.push import HttpPushSender
@@ -150,6 +151,19 @@ def activation(bank: Bank) -> str:
             opened.qr_payload, code=code, pin=PIN, name="P", transport=bank.walk.transport
         )
     )
+
+
+def one_too_many(bank: Bank) -> str:
+    bank.walk.reload(activation=replace(bank.walk.gateway.activation, max_devices=1))
+    bank.walk.phone()
+    asked = "<requestId>r</requestId><externalRef>customer-1</externalRef>"
+    return bank.call("StartRegistration", asked)
+
+
+def unknown_app(bank: Bank) -> str:
+    phone = bank.walk.phone()
+    bank.walk.reload(clients=ClientRules({"bank-app": ClientRule("1.0")}))
+    return refused(phone.waiting)
 
 
 def unsigned(bank: Bank) -> str:
@@ -293,11 +307,13 @@ PROVOKED: Mapping[str, Callable[[Bank], str]] = {
     "EVIDENCE_NOT_READY": lambda bank: bank.about("GetEvidence", bank.walk.claimed(bank.walk.phone())),
     "NO_ACTIVE_DEVICE": lambda bank: (bank.walk.register(), bank.start())[1],
     "DEVICE_LOCKED": locked,
+    "DEVICE_LIMIT_REACHED": one_too_many,
     "CONFLICT": lost,
     "NOT_AUTHENTICATED": lambda bank: bank.call("Heartbeat", secret="wrong"),
     "NOT_PERMITTED": lambda bank: Bank(bank.walk, rights=frozenset()).call("Heartbeat"),
     "PROFILE_NOT_AVAILABLE": lambda bank: (bank.walk.phone(), bank.start(profile="unheard-of"))[1],
     "ACTIVATION_REFUSED": activation,
+    "CLIENT_NOT_ACCEPTED": unknown_app,
     "DEVICE_NOT_AUTHENTICATED": unsigned,
     "ASSERTION_REFUSED": wrong_pin,
     "STORE_UNAVAILABLE": no_database,

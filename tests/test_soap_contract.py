@@ -16,7 +16,7 @@ from zeep.transports import Transport
 from gateway.config import OPERATIONS
 from gateway.core.conclusion import Indication, SubIndication
 from gateway.core.errors import leaves
-from gateway.core.model import Decision, Kind, RegistrationState
+from gateway.core.model import Decision, Kind, RegistrationPurpose, RegistrationState
 from gateway.core.transaction import State
 from gateway.resources import resource, resource_path
 from gateway.soap import types
@@ -82,6 +82,7 @@ def test_schema_keeps_to_what_every_client_can_read() -> None:
         ("KnownTransactionKind", list(Kind)),
         ("KnownDecision", list(Decision)),
         ("KnownRegistrationState", list(RegistrationState)),
+        ("KnownRegistrationPurpose", list(RegistrationPurpose)),
         ("KnownIndication", list(Indication)),
         ("KnownSubIndication", list(SubIndication)),
     ],
@@ -353,6 +354,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "attribute": [{"name": "name", "value": "Zoë"}, {"name": "b", "value": "2"}],
     },
     "GetRegistration": {"registrationId": "019ab8e7-0000-7000-8000-00000000002a"},
+    "IssueRegistrationArtifact": {"requestId": "r", "externalRef": "c", "purpose": "recovery"},
     "StartConsentSignature": {
         "requestId": "r",
         "externalRef": "c",

@@ -12,12 +12,13 @@ from uuid import uuid4
 import psycopg2
 import pytest
 from psycopg2 import errors
-from storage_fixture import KEYS, NOW, World, answer, as_superuser, make_store, sql
+from storage_fixture import KEYS, NOW, PART, World, answer, as_superuser, make_store, sql
 
 from gateway.core.errors import InternalError, MisuseError, NotFound, RequestIdReused
 from gateway.core.model import Attestation, DeviceKeys, IdentityAttribute
 from gateway.core.statement import AttachedDocument, Payee, Payment, ShownText
 from gateway.core.transaction import Event
+from gateway.ports import RecoveryCode
 from gateway.storage.embedded import Connections
 from gateway.storage.envelope import KeyRing
 
@@ -35,6 +36,7 @@ def whole(world: World) -> None:
     transaction = world.approved(subject, device)
     assert world.store.complete(transaction, evidence=world.evidence(transaction), at=NOW)
     assert world.store.remember_nonce(world.rp, device.id, "n", expires_at=NOW)
+    world.bind(subject, part=replace(PART, recovery=RecoveryCode(uuid4(), b"r" * 32)))
     assert world.store.revoke(world.rp, device.id, at=NOW)
 
 
@@ -251,6 +253,7 @@ def _canaries(database: Connections, world: World) -> dict[str, bytes]:
         subject=subject,
         request_id=say["registration request"],
         request_digest=canary["digest"],
+        max_devices=99,
     )
     device = replace(
         world.device(subject),
@@ -258,7 +261,9 @@ def _canaries(database: Connections, world: World) -> dict[str, bytes]:
         keys=DeviceKeys(b"s", b"t", canary["pin"]),
         attestation=Attestation("none", "software", canary["object"]),
     )
-    assert world.store.activate(registration, binding=device, push_target=say["push"], at=NOW)
+    assert world.store.activate(
+        registration, binding=device, push_target=say["push"], part=PART, max_devices=99, at=NOW
+    )
     blank = world.request(subject)
     asked = replace(
         blank,
@@ -339,7 +344,8 @@ def test_everything_sealed_is_marked_so_by_its_key_id(world: World, database: Co
     whole(world)
     sealed = {
         "subject": ("external_ref", "attributes"),
-        "registration": ("request_digest",),
+        "registration": ("request_digest", "activation_digest"),
+        "recovery": ("digest",),
         "binding": ("name", "pin_key", "push_target", "attestation_object"),
         "transaction": ("content", "assertion", "request_digest"),
         "evidence": ("document",),
@@ -484,7 +490,9 @@ def test_without_its_key_a_subject_is_absent_and_all_else_stands(world: World, d
         )
         assert not other.complete(approved, evidence=world.evidence(approved), at=NOW)
         device2 = world.device(subject)
-        assert not other.activate(registration, binding=device2, push_target=None, at=NOW)
+        assert not other.activate(
+            registration, binding=device2, push_target=None, part=PART, max_devices=99, at=NOW
+        )
         assert other.reserve_activation_try(rp, registration.activation_id, max_failures=3, at=NOW) is None
         with pytest.raises(NotFound):
             other.start_transaction(world.request(subject), request_id=str(uuid4()), request_digest=b"d" * 32)

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import psycopg2
 import pytest
 from lost_answers import LostAnswers
-from storage_fixture import NOW, World, as_superuser, at_once, make_store, until
+from storage_fixture import NOW, PART, World, as_superuser, at_once, make_store, until
 
 from gateway.core.errors import StoreUnavailable
 from gateway.core.model import BindingState, Decision
@@ -98,7 +98,9 @@ def test_one_registration_activates_once(world: World) -> None:
     devices = [world.device(subject) for _ in range(6)]
     done = at_once(
         *[
-            lambda d=d: world.store.activate(registration, binding=d, push_target=None, at=NOW)
+            lambda d=d: world.store.activate(
+                registration, binding=d, push_target=None, part=PART, max_devices=99, at=NOW
+            )
             for d in devices
         ]
     )
@@ -300,7 +302,9 @@ def test_what_is_repeated_after_a_lost_answer_finds_what_it_did(
     assert near.events(database, registration.id) == [("START", "PENDING")]
     device = near.device(subject)
     with lost.next_answer():
-        assert far.store.activate(registration, binding=device, push_target=None, at=NOW)
+        assert far.store.activate(
+            registration, binding=device, push_target=None, part=PART, max_devices=99, at=NOW
+        )
     with lost.next_answer():
         transaction = far.start(subject)
     assert len(near.store.take_wakes(near.rp, at=NOW, lease_seconds=1, limit=9)) == 1

@@ -22,6 +22,7 @@ from gateway.core.transaction import TRANSITIONS, Event, State, Transaction, nex
 from gateway.ports import StoredEvidence
 from gateway.storage import rows
 from gateway.storage.enrolment import EnrolmentQueries
+from gateway.storage.notices import NoticeQueries
 from gateway.storage.pool import Row
 from gateway.storage.queries import EVENT, NOT_ERASED
 from gateway.storage.work import WorkQueries
@@ -62,7 +63,7 @@ WITH moved AS (
 )"""
 
 
-class PostgresStore(EnrolmentQueries, WorkQueries):
+class PostgresStore(EnrolmentQueries, NoticeQueries, WorkQueries):
     """Store, WorkStore and CrlStore over one pool."""
 
     # transactions

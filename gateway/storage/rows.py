@@ -25,6 +25,7 @@ from gateway.core.model import (
     Kind,
     RawAssertion,
     Registration,
+    RegistrationPurpose,
     RegistrationState,
     Subject,
 )
@@ -38,11 +39,13 @@ from gateway.storage.pool import Row
 KEY = "k.subject_id, k.wrapped"
 SUBJECT = "s.pseudonym, s.external_ref, s.attributes, s.created_at"
 REGISTRATION = (
-    "r.id, r.subject_id, r.activation_id, r.state, r.failures, r.created_at, r.expires_at, r.binding_id"
+    "r.id, r.subject_id, r.activation_id, r.state, r.failures, r.created_at, r.expires_at, r.binding_id,"
+    " r.purpose"
 )
 BINDING = (
     "b.id, b.name, b.platform, b.state, b.signing_key, b.transport_key, b.pin_key, c.der,"
-    " b.attestation_format, b.attestation_verdict, b.attestation_object, b.failures, b.bound_at"
+    " b.attestation_format, b.attestation_verdict, b.attestation_object, b.failures, b.bound_at,"
+    " b.client_name, b.client_version"
 )
 TRANSACTION = (
     "t.id, t.kind, t.state, t.profile_id, t.profile_document, t.content, t.created_at, t.expires_at,"
@@ -81,7 +84,7 @@ def read_subject(key: SubjectKey, *, subject_id: UUID, row: Row) -> Subject:
 
 
 def read_registration(relying_party: str, *, row: Row) -> Registration:
-    id_, subject_id, activation_id, state, failures, created_at, expires_at, binding_id = row
+    id_, subject_id, activation_id, state, failures, created_at, expires_at, binding_id, purpose = row
     return Registration(
         relying_party=relying_party,
         id=id_,
@@ -92,6 +95,7 @@ def read_registration(relying_party: str, *, row: Row) -> Registration:
         created_at=created_at,
         expires_at=expires_at,
         binding_id=binding_id,
+        purpose=RegistrationPurpose(purpose),
     )
 
 
@@ -115,12 +119,14 @@ def seal_binding(key: SubjectKey, *, binding: DeviceBinding, push_target: str | 
         "attestation_verdict": binding.attestation.verdict,
         "attestation_object": key.seal(binding.attestation.object, column="attestation_object", **place),
         "bound_at": binding.bound_at,
+        "client_name": binding.client_name,
+        "client_version": binding.client_version,
     }
 
 
 def read_binding(key: SubjectKey, *, subject_id: UUID, row: Row) -> DeviceBinding:
     id_, name, platform, state, signing, transport, pin, certificate, *rest = row
-    format_, verdict, object_, failures, bound_at = rest
+    format_, verdict, object_, failures, bound_at, client_name, client_version = rest
     place = {"table": "binding", "row": str(id_)}
     return DeviceBinding(
         relying_party=key.relying_party,
@@ -134,7 +140,13 @@ def read_binding(key: SubjectKey, *, subject_id: UUID, row: Row) -> DeviceBindin
         attestation=Attestation(format_, verdict, key.open(object_, column="attestation_object", **place)),
         failures=failures,
         bound_at=bound_at,
+        client_name=client_name,
+        client_version=client_version,
     )
+
+
+def read_name(key: SubjectKey, *, binding_id: UUID, sealed: bytes) -> str:
+    return key.open(sealed, table="binding", column="name", row=str(binding_id)).decode()
 
 
 def read_push_target(key: SubjectKey, *, binding_id: UUID, sealed: bytes) -> str:
@@ -205,6 +217,22 @@ def seal_digest(key: SubjectKey, *, table: str, id_: UUID, digest: bytes) -> byt
 
 def read_digest(key: SubjectKey, *, table: str, id_: UUID, sealed: bytes) -> bytes:
     return key.open(sealed, table=table, column="request_digest", row=str(id_))
+
+
+def seal_activation(key: SubjectKey, *, registration_id: UUID, digest: bytes) -> bytes:
+    return key.seal(digest, table="registration", column="activation_digest", row=str(registration_id))
+
+
+def read_activation(key: SubjectKey, *, registration_id: UUID, sealed: bytes) -> bytes:
+    return key.open(sealed, table="registration", column="activation_digest", row=str(registration_id))
+
+
+def seal_recovery(key: SubjectKey, *, recovery_id: UUID, digest: bytes) -> bytes:
+    return key.seal(digest, table="recovery", column="digest", row=str(recovery_id))
+
+
+def read_recovery(key: SubjectKey, *, recovery_id: UUID, sealed: bytes) -> bytes:
+    return key.open(sealed, table="recovery", column="digest", row=str(recovery_id))
 
 
 def seal_document(key: SubjectKey, *, evidence: StoredEvidence) -> bytes:
