@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from cryptography import x509
+from device_harness import validator
 from storage_fixture import as_superuser, at_once
 from walk import PIN, URL, Walk
 
@@ -335,6 +336,7 @@ def test_an_artifact_gives_the_app_the_first_half_and_the_bank_the_second(
 def test_an_artifact_serves_once_however_many_race(walk: Walk) -> None:
     issued = issue(walk)
     answers = at_once(*[lambda: post(walk, "registrations", {"artifact": issued.artifact})] * 20)
+    validator("registrationResponse").validate(next(answer for status, answer in answers if status == 201))
     statuses = [status for status, _ in answers]
     assert (statuses.count(201), statuses.count(403)) == (1, 19)
     print(f"20 redemptions of one artifact at once: {statuses.count(201)} registration")
@@ -567,6 +569,7 @@ def test_a_new_device_alerts_the_others_of_its_subject(walk: Walk, database: Con
     walk.store.revoke(walk.tenant, gone.device.binding_id, at=walk.clock.now())
     stranger = walk.phone("customer-2")
     new = activate(walk, start(walk), name="Zoë's tablet")
+    validator("noticeList").validate(first._ask("GET", "notices"))
     (told,) = first.notices()
     assert (told.kind, told.name) == ("new-device", "Zoë's tablet")
     assert locked.notices() == new.notices() == stranger.notices() == ()
