@@ -15,9 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from gateway.core.activation import BASE_URL, code_alphabet
+from gateway.core.activation import BASE_URL, CODE_LENGTH_CEILING, CODE_LENGTH_FLOOR, code_alphabet
 from gateway.core.client import CLIENT_NAME, CLIENT_VERSION
 from gateway.core.model import Factor, Kind
 from gateway.core.profile import MAX_FAILURES_CEILING, SignatureProfile, parse_profile
@@ -114,7 +123,7 @@ class Keys(_Table):
 
 
 class Registration(_Table):
-    code_length: int
+    code_length: Annotated[int, Field(ge=CODE_LENGTH_FLOOR, le=CODE_LENGTH_CEILING)]
     code_alphabet: str
     lifetime_seconds: Annotated[int, Field(ge=60, le=604_800)]
     max_failures: MaxFailures
@@ -122,10 +131,12 @@ class Registration(_Table):
     max_devices: Annotated[int, Field(ge=1, le=16)]
     recovery_codes: bool
 
-    @model_validator(mode="after")
-    def _codes(self) -> Registration:
-        code_alphabet(self.code_alphabet, length=self.code_length)
-        return self
+    @field_validator("code_alphabet")
+    @classmethod
+    def _codes(cls, value: str, info: ValidationInfo) -> str:
+        if "code_length" in info.data:  # else that is the fault
+            code_alphabet(value, length=info.data["code_length"])
+        return value
 
 
 class ClientTable(_Table):

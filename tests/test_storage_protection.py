@@ -6,6 +6,7 @@ import base64
 import secrets
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from psycopg2 import errors
 from storage_fixture import KEYS, NOW, PART, World, answer, as_superuser, make_store, sql
 
 from gateway.core.errors import InternalError, MisuseError, NotFound, RequestIdReused
-from gateway.core.model import Attestation, DeviceKeys, IdentityAttribute
+from gateway.core.model import Attestation, DeviceKeys, IdentityAttribute, RegistrationState, Subject
 from gateway.core.statement import AttachedDocument, Payee, Payment, ShownText
 from gateway.core.transaction import Event
 from gateway.ports import RecoveryCode
@@ -38,6 +39,26 @@ def whole(world: World) -> None:
     assert world.store.remember_nonce(world.rp, device.id, "n", expires_at=NOW)
     world.bind(subject, part=replace(PART, recovery=RecoveryCode(uuid4(), b"r" * 32)))
     assert world.store.revoke(world.rp, device.id, at=NOW)
+
+
+HOUR = NOW + timedelta(hours=1)
+
+
+def issued(world: World, subject: Subject) -> bytes:
+    """The digest of an artifact for the subject."""
+    registration, digest = (
+        replace(world.registration(), state=RegistrationState.ISSUED),
+        secrets.token_bytes(32),
+    )
+    world.store.start_registration(
+        registration,
+        subject=subject,
+        request_id=str(uuid4()),
+        request_digest=b"d" * 32,
+        max_devices=99,
+        artifact_sha256=digest,
+    )
+    return digest
 
 
 def tables_of_tenants(database: Connections) -> list[str]:
@@ -97,7 +118,10 @@ def test_no_row_without_the_setting_and_none_of_another_tenant(
 
 
 def test_another_relying_party_reaches_nothing(world: World, database: Connections) -> None:
-    subject, device = world.bind()
+    subject, device = world.bind(part=replace(PART, recovery=RecoveryCode(uuid4(), b"r" * 32)))
+    world.bind(subject)
+    (notice,) = world.store.notices(world.rp, device.id)
+    artifact = issued(world, subject)
     transaction = world.pending(subject, device)
     other = World(world.store)
     store, rp = other.store, other.rp
@@ -110,6 +134,13 @@ def test_another_relying_party_reaches_nothing(world: World, database: Connectio
     assert store.assertion(rp, transaction.id) is None
     assert not store.reserve_try(rp, device.id, max_failures=5)
     assert not store.revoke(rp, device.id, at=NOW)
+    assert store.notices(rp, device.id) == []
+    assert store.recovery_code(rp, subject.id) is None
+    assert store.redeem_artifact(rp, artifact, expires_at=HOUR, at=NOW) is None
+    assert not store.notice_seen(rp, device.id, notice.id, at=NOW)
+    store.note_client(rp, device.id, client_name="app", client_version="1")
+    assert world.store.binding(world.rp, device.id) == device
+    assert world.store.notices(world.rp, device.id) == [notice]
     foreign = replace(transaction, relying_party=rp)
     assert not store.claim(foreign, binding_id=device.id, at=NOW)
     assert not other.decide(foreign)
@@ -454,6 +485,10 @@ def test_without_its_key_a_subject_is_absent_and_all_else_stands(world: World, d
     assert world.store.complete(done, evidence=world.evidence(done), at=NOW)
     approved, pending = world.approved(subject, device), world.pending(subject, device)
     registration, _ = world.register(ref=subject.external_ref, request_id="reg")
+    artifact = issued(world, subject)
+    world.bind(subject, part=replace(PART, recovery=RecoveryCode(uuid4(), b"r" * 32)))
+    assert world.store.recovery_code(world.rp, subject.id)
+    assert world.store.notices(world.rp, device.id)
     started, _ = world.store.start_transaction(
         world.request(subject), request_id="start", request_digest=b"d" * 32
     )
@@ -477,6 +512,9 @@ def test_without_its_key_a_subject_is_absent_and_all_else_stands(world: World, d
         assert other.registration(rp, registration.id) is None
         assert other.binding(rp, device.id) is None
         assert other.bindings_of(rp, subject.id) == []
+        assert other.notices(rp, device.id) == []
+        assert other.recovery_code(rp, subject.id) is None
+        assert other.redeem_artifact(rp, artifact, expires_at=HOUR, at=NOW) is None
         assert other.transaction(rp, done.id) is None
         assert other.transaction_states(rp, [done.id, started.id]) == {}
         assert other.assertion(rp, done.id) is None

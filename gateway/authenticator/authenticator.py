@@ -138,8 +138,7 @@ class Authenticator:
         """Binds a new device with the QR code's link and the code from the other channel, or a recovery code.
 
         The caller keeps ``authenticator.device``; without it, the binding is lost. The binding of the device
-        that it ``replaces`` is revoked with it. A recovery code that it leaves is the ``recovery_code`` of the
-        answer.
+        that it ``replaces`` is revoked with it. Where it leaves a recovery code, the answer has it.
         """
         try:
             target = parse_link(link)
