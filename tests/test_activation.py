@@ -420,6 +420,22 @@ def test_a_replaced_device_is_revoked_with_the_activation(
 
 
 @pytest.mark.rts("24-27")
+def test_one_device_is_replaced_once_however_many_race(walk: Walk) -> None:
+    former = walk.phone()
+    opened = [start(walk, "re-activation") for _ in range(6)]
+
+    def one(each: Any) -> str:
+        try:
+            return str(activate(walk, each, replaces=former.device).device.binding_id)
+        except GatewayRefused as error:
+            return error.code
+
+    answers = at_once(*[lambda each=each: one(each) for each in opened])
+    assert answers.count(NOBODY) == 5
+    print(f"6 replacements of one device at once: {6 - answers.count(NOBODY)} bound")
+
+
+@pytest.mark.rts("24-27")
 def test_who_does_not_have_the_former_key_replaces_nothing(walk: Walk) -> None:
     mine, stranger = walk.phone(), walk.phone("customer-2")
     gone = walk.phone()
