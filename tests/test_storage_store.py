@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from cryptography import x509
 from storage_fixture import NOW, PART, World, answer, as_superuser, ca_id, make_store
 
 from gateway.core.errors import MisuseError, NotFound, TransactionNotPending
-from gateway.core.model import BindingState, Decision, IdentityAttribute, Kind, RegistrationState
+from gateway.core.model import (
+    BindingState,
+    Decision,
+    IdentityAttribute,
+    Kind,
+    RegistrationPurpose,
+    RegistrationState,
+)
 from gateway.core.transaction import Event, State
-from gateway.ports import Crl, CrlStore, Store, StoredEvidence, WorkStore
+from gateway.ports import Crl, CrlStore, RecoveryCode, Store, StoredEvidence, WorkStore
 from gateway.storage.embedded import Connections
 
 SECOND = timedelta(seconds=1)
@@ -523,3 +530,29 @@ def test_one_cas_crls_are_nobody_elses(world: World) -> None:
     assert world.store.latest_crl(b"another") is None
     assert world.store.add_crl(replace(crl, issuer=b"another"))
     assert world.store.revoked(b"another") == []
+
+
+def test_a_recovery_spends_the_code_that_stands_and_no_other(world: World) -> None:
+    kept = RecoveryCode(uuid4(), b"r" * 32)
+    subject, device = world.bind(part=replace(PART, recovery=kept))
+    opened = replace(world.registration(), purpose=RegistrationPurpose.RECOVERY)
+    registration, _, _ = world.store.start_registration(
+        opened, subject=subject, request_id="r", request_digest=b"d", max_devices=1
+    )
+
+    def bind(spent: UUID | None) -> bool:
+        return world.store.activate(
+            registration,
+            binding=world.device(subject),
+            push_target=None,
+            part=replace(PART, spent=spent),
+            max_devices=1,
+            at=NOW,
+        )
+
+    assert world.store.recovery_code(world.rp, subject.id) == kept
+    assert not bind(None)
+    assert not bind(uuid4())
+    assert world.store.bindings_of(world.rp, subject.id) == [device]
+    assert bind(kept.id)
+    assert world.store.recovery_code(world.rp, subject.id) is None
