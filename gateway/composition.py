@@ -15,7 +15,9 @@ from pathlib import Path
 from cryptography import x509
 
 from gateway.config import SANDBOX, Configuration, ConfigurationError, restore
+from gateway.core.activation import code_alphabet
 from gateway.core.certpath import load_certificate, parse_trust
+from gateway.core.client import ClientRule, ClientRules
 from gateway.core.errors import GatewayError
 from gateway.core.model import RelyingParty, utc_now
 from gateway.core.text import displayable
@@ -87,10 +89,19 @@ def build_gateway(configuration: Configuration, store: PostgresStore) -> Gateway
         seal_key=seal_key,
         trust=trust,
         activation=ActivationRules(
-            code_digits=table.registration.code_digits,
+            code_length=table.registration.code_length,
+            code_alphabet=code_alphabet(
+                table.registration.code_alphabet, length=table.registration.code_length
+            ),
             lifetime_seconds=table.registration.lifetime_seconds,
             max_failures=table.registration.max_failures,
+            artifact_lifetime_seconds=table.registration.artifact_lifetime_seconds,
+            max_devices=table.registration.max_devices,
+            recovery_codes=table.registration.recovery_codes,
             secret=activation_secret,
+        ),
+        clients=ClientRules(
+            {rule.name: ClientRule(rule.floor, frozenset(rule.blocked)) for rule in table.client}
         ),
         clock=SystemClock(),
         waits=Waits(store),

@@ -17,10 +17,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from gateway.core.activation import BASE_URL
+from gateway.core.activation import BASE_URL, CODE_LENGTH_CEILING, CODE_LENGTH_FLOOR, code_alphabet
 from gateway.core.callback import TYPES, USUAL
+from gateway.core.client import CLIENT_NAME, CLIENT_VERSION
 from gateway.core.model import Channel, Factor, Kind
 from gateway.core.profile import MAX_FAILURES_CEILING, SignatureProfile, parse_profile
 
@@ -29,6 +39,7 @@ OPERATIONS = frozenset(
         "Heartbeat",
         "StartRegistration",
         "GetRegistration",
+        "IssueRegistrationArtifact",
         "StartAuthentication",
         "StartAuthorisation",
         "StartConsentSignature",
@@ -58,6 +69,7 @@ NO_SECRET = "0" * 64
 """The digest in the sample of a caller: of no secret."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")]
+ClientVersion = Annotated[str, Field(pattern=f"^{CLIENT_VERSION}$")]
 
 
 def _within_the_rts(value: int) -> int:
@@ -130,9 +142,26 @@ class Keys(_Table):
 
 
 class Registration(_Table):
-    code_digits: Annotated[int, Field(ge=4, le=12)]
+    code_length: Annotated[int, Field(ge=CODE_LENGTH_FLOOR, le=CODE_LENGTH_CEILING)]
+    code_alphabet: str
     lifetime_seconds: Annotated[int, Field(ge=60, le=604_800)]
     max_failures: MaxFailures
+    artifact_lifetime_seconds: Annotated[int, Field(ge=30, le=900)]
+    max_devices: Annotated[int, Field(ge=1, le=16)]
+    recovery_codes: bool
+
+    @field_validator("code_alphabet")
+    @classmethod
+    def _codes(cls, value: str, info: ValidationInfo) -> str:
+        if "code_length" in info.data:  # else that is the fault
+            code_alphabet(value, length=info.data["code_length"])
+        return value
+
+
+class ClientTable(_Table):
+    name: Annotated[str, Field(pattern=f"^{CLIENT_NAME}$")]
+    floor: ClientVersion
+    blocked: list[ClientVersion] = []
 
 
 class Push(_Table):
@@ -194,8 +223,16 @@ class GatewayTable(_Table):
     database: Database
     keys: Keys
     registration: Registration
+    client: list[ClientTable] = []
     push: Push | None = None
     relying_party: Annotated[list[RelyingPartyTable], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _one_rule_a_client(self) -> GatewayTable:
+        names = [rule.name for rule in self.client]
+        if len(set(names)) != len(names):
+            raise ValueError("client: a name stands twice")
+        return self
 
     @model_validator(mode="after")
     def _mode(self) -> GatewayTable:

@@ -23,6 +23,7 @@ from gateway.core.model import (
     DeviceBinding,
     HistoryEntry,
     LockReason,
+    Notice,
     PinReset,
     RawAssertion,
     Registration,
@@ -52,10 +53,34 @@ class Wake:
 
     relying_party: str
     id: UUID
-    transaction_id: UUID
+    transaction_id: UUID | None
+    """None where it is for one device's notices."""
     attempts: int
     push_targets: tuple[str, ...]
-    """Of the subject's active devices; read when the entry is taken."""
+    """Of the subject's active devices, or of the one device; read when the entry is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryCode:
+    """What is known of a subject's recovery code."""
+
+    id: UUID
+    """Spent by naming it: a newer code has another."""
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationPart:
+    """What an activation does beside binding the device."""
+
+    digest: bytes
+    """SHA-256 of the request but for its code: the very same one, sent again, is answered again."""
+    former: UUID | None
+    """The binding that is replaced."""
+    spent: UUID | None
+    """The recovery code that was used."""
+    recovery: RecoveryCode | None
+    """The recovery code that the device leaves, in the place of any before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +113,25 @@ class Store(Protocol):
 
     # subjects and registrations
     def start_registration(
-        self, registration: Registration, *, subject: Subject, request_id: str, request_digest: bytes
+        self,
+        registration: Registration,
+        *,
+        subject: Subject,
+        request_id: str,
+        request_digest: bytes,
+        max_devices: int,
+        artifact_sha256: bytes | None = None,
     ) -> tuple[Registration, Subject, bytes]:
         """Stores subject (unless the externalRef is known: then its attributes are replaced when any
         are given) and registration with an event; answers what now stands under the request id: the
-        given registration, or the one of an earlier call with its request digest."""
+        given registration, or the one of an earlier call with its request digest. Raises
+        DeviceLimitReached where a new device is asked for beyond ``max_devices``."""
+        ...
+
+    def redeem_artifact(
+        self, relying_party: str, artifact_sha256: bytes, *, expires_at: datetime, at: datetime
+    ) -> Registration | None:
+        """ISSUED -> PENDING until ``expires_at``; None where there is no such artifact, or no more."""
         ...
 
     def registration(self, relying_party: str, registration_id: UUID) -> Registration | None: ...
@@ -105,10 +144,30 @@ class Store(Protocol):
         ...
 
     def activate(
-        self, registration: Registration, *, binding: DeviceBinding, push_target: str | None, at: datetime
+        self,
+        registration: Registration,
+        *,
+        binding: DeviceBinding,
+        push_target: str | None,
+        part: ActivationPart,
+        max_devices: int,
+        at: datetime,
     ) -> bool:
-        """PENDING -> ACTIVATED with the new binding and its certificate, and the try given back; False
-        where the registration is no longer PENDING."""
+        """PENDING -> ACTIVATED with the new binding and its certificate, and the try given back; in one with
+        it, whatever is replaced is REVOKED and on the revocation list: the former binding, or for a recovery
+        all of the subject; else each other ACTIVE one gets a notice. False, and nothing changed, where the
+        registration is no longer PENDING, what is to be replaced or spent is no longer there, or the subject
+        would have more than ``max_devices``."""
+        ...
+
+    def activated(
+        self, relying_party: str, activation_id: UUID
+    ) -> tuple[Registration, DeviceBinding, bytes] | None:
+        """What an activation left, and the digest of its request; None where nothing was activated."""
+        ...
+
+    def recovery_code(self, relying_party: str, subject_id: UUID) -> RecoveryCode | None:
+        """The one that can be used."""
         ...
 
     def block_registration(self, relying_party: str, registration_id: UUID, *, at: datetime) -> bool:
@@ -123,6 +182,20 @@ class Store(Protocol):
     def binding(self, relying_party: str, binding_id: UUID) -> DeviceBinding | None: ...
 
     def bindings_of(self, relying_party: str, subject_id: UUID) -> Sequence[DeviceBinding]: ...
+
+    def note_client(
+        self, relying_party: str, binding_id: UUID, *, client_name: str, client_version: str
+    ) -> None:
+        """What app the binding's device was last seen with."""
+        ...
+
+    def notices(self, relying_party: str, binding_id: UUID) -> Sequence[Notice]:
+        """What this binding was told and has not seen, oldest first."""
+        ...
+
+    def notice_seen(self, relying_party: str, binding_id: UUID, notice_id: UUID, *, at: datetime) -> bool:
+        """Repeated: True; False where this binding was told no such thing."""
+        ...
 
     def remember_nonce(
         self, relying_party: str, binding_id: UUID, nonce: str, *, expires_at: datetime

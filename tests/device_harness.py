@@ -19,6 +19,7 @@ import jsonschema
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.core import httpsig
+from gateway.core.client import ClientRules
 from gateway.core.keys import sign_p256, spki_of
 from gateway.core.model import Attestation, BindingState, DeviceBinding, DeviceKeys, uuid7
 from gateway.device.application import device_app
@@ -102,6 +103,13 @@ class MemoryBindings:
         self.nonces[key] = expires_at
         return True
 
+    def note_client(
+        self, relying_party: str, binding_id: UUID, *, client_name: str, client_version: str
+    ) -> None:
+        key = (relying_party, binding_id)
+        noted = {"client_name": client_name, "client_version": client_version}
+        self.bindings[key] = replace(self.bindings[key], **noted)
+
     def waiting_for(self, relying_party: str, binding_id: UUID, *, at: datetime) -> tuple[()]:
         return ()
 
@@ -121,6 +129,7 @@ class Face:
     store: MemoryBindings = field(default_factory=MemoryBindings)
     clock: FixedClock = field(default_factory=FixedClock)
     public_url: str = PUBLIC_URL
+    clients: ClientRules = field(default_factory=ClientRules)
 
     def __post_init__(self) -> None:
         self.app = device_app(self, max_bytes=MAX_BYTES)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -79,6 +79,11 @@ REQUESTS = {
     ),
     "GetRegistration": (
         f"<gw:GetRegistration><gw:registrationId>{ID}</gw:registrationId></gw:GetRegistration>"
+    ),
+    "IssueRegistrationArtifact": (
+        "<gw:IssueRegistrationArtifact><gw:requestId>r-3</gw:requestId>"
+        "<gw:externalRef>customer-4711</gw:externalRef><gw:purpose>re-activation</gw:purpose>"
+        "</gw:IssueRegistrationArtifact>"
     ),
     "StartAuthentication": (
         "<gw:StartAuthentication><gw:requestId>r-5</gw:requestId><gw:externalRef>customer-4711</gw:externalRef>"
@@ -204,6 +209,15 @@ SERVICES: dict[str, tuple[Any, str, Any]] = {
     "Heartbeat": (context, "heartbeat", context.Heartbeat(NOW, "0.1.0", False)),
     "StartRegistration": (enrolment, "start_registration", REGISTRATION),
     "GetRegistration": (enrolment, "get_registration", REGISTRATION),
+    "IssueRegistrationArtifact": (
+        enrolment,
+        "issue_artifact",
+        enrolment.IssuedArtifact(
+            replace(REGISTRATION, state=RegistrationState.ISSUED, activation=None),
+            "A" * 43,
+            "mobileid://r?a&b",
+        ),
+    ),
     "StartAuthentication": (starts, "start_authentication", TRANSACTION),
     "StartAuthorisation": (starts, "start_authorisation", TRANSACTION),
     "StartConsentSignature": (starts, "start_consent_signature", TRANSACTION),

@@ -46,7 +46,7 @@ from gateway.core.model import (
 from gateway.core.profile import MAY_LEAVE_NO_EVIDENCE
 from gateway.core.statement import AttachedDocument, Content, Payee, Payment, ShownText
 from gateway.core.transaction import Event, State, Transaction
-from gateway.ports import StoredEvidence
+from gateway.ports import ActivationPart, StoredEvidence
 from gateway.storage.embedded import Connections, EmbeddedPostgres
 from gateway.storage.envelope import KeyRing
 from gateway.storage.migrate import migrate
@@ -56,6 +56,8 @@ from gateway.storage.postgres import PostgresStore
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 KEYS = KeyRing("2026-1", {"2026-1": secrets.token_bytes(32)})
 INDEX_SECRET = secrets.token_bytes(32)
+PART = ActivationPart(digest=b"d" * 32, former=None, spent=None, recovery=None)
+"""Of an activation that binds the device and nothing more."""
 T = TypeVar("T")
 
 
@@ -181,7 +183,11 @@ class World:
         registration = self.registration()
         subject = self.person(registration, ref=ref or f"ref-{uuid4()}", attributes=attributes)
         standing, known, _ = self.store.start_registration(
-            registration, subject=subject, request_id=request_id or str(uuid4()), request_digest=digest
+            registration,
+            subject=subject,
+            request_id=request_id or str(uuid4()),
+            request_digest=digest,
+            max_devices=99,
         )
         return standing, known
 
@@ -202,12 +208,19 @@ class World:
         )
 
     def bind(
-        self, subject: Subject | None = None, *, push_target: str | None = None
+        self,
+        subject: Subject | None = None,
+        *,
+        push_target: str | None = None,
+        part: ActivationPart = PART,
+        max_devices: int = 99,
     ) -> tuple[Subject, DeviceBinding]:
         """Another device of the subject; of a new one without."""
         registration, subject = self.register(ref=subject.external_ref if subject else None)
         device = self.device(subject)
-        assert self.store.activate(registration, binding=device, push_target=push_target, at=NOW)
+        assert self.store.activate(
+            registration, binding=device, push_target=push_target, part=part, max_devices=max_devices, at=NOW
+        )
         return subject, device
 
     def pin_reset(self, device: DeviceBinding, *, at: datetime = NOW) -> PinReset:

@@ -21,7 +21,10 @@ from live import free_port
 from sim import World
 
 from gateway import cli
+from gateway.composition import build_gateway
 from gateway.config import ConfigurationError, load
+from gateway.core.client import Client
+from gateway.core.errors import ClientNotAccepted
 from gateway.core.model import format_time, utc_now
 from gateway.sandbox import make_sandbox
 
@@ -151,6 +154,11 @@ def test_caller_new_prints_the_secret_once(sandbox: Path, capsys: pytest.Capture
         (("threads = 160", "threads = 10"), "web.threads"),
         (('mode = "sandbox"', 'mode = "test"'), "mode"),
         (("max_failures = 3", "max_failures = 6"), "article 4(3)(b)"),
+        (("code_length = 6", "code_length = 3"), "registration.code_length"),
+        (('code_alphabet = "digits"', 'code_alphabet = "ABC"'), "registration.code_alphabet"),
+        (('code_alphabet = "digits"', 'code_alphabet = "0O23456789"'), "cannot be told apart"),
+        (("artifact_lifetime_seconds = 300", "artifact_lifetime_seconds = 901"), "artifact_lifetime_seconds"),
+        (("max_devices = 5", "max_devices = 17"), "registration.max_devices"),
         (('host = "127.0.0.1"', 'host = "0.0.0.0"'), "listen.host"),
         (("pool_size = 8", "extra = 1"), "database.extra"),
     ],
@@ -165,6 +173,36 @@ def test_a_fault_is_named_with_its_line(sandbox: Path, change: tuple[str, str], 
     fault = next(fault for fault in refused.value.faults if says in fault)
     line = 1 + next(i for i, text in enumerate(file.read_text().splitlines()) if change[1] in text)
     assert f"gateway.toml:{line}:" in fault
+
+
+@pytest.mark.parametrize(
+    ("tables", "says"),
+    [
+        (['floor = "v1"'], "client[0].floor"),
+        (['floor = "1.0"\nblocked = ["1.x"]'], "client[0].blocked[0]"),
+        (["blocked = []"], "client[0].floor"),
+        (['floor = "1.0"', 'floor = "2.0"'], "a name stands twice"),
+    ],
+)
+def test_client_rules_that_say_nothing_clear_are_refused(sandbox: Path, tables: list[str], says: str) -> None:
+    file = sandbox / "gateway.toml"
+    rules = "".join(f'\n[[client]]\nname = "bank-app"\n{table}\n' for table in tables)
+    file.write_text(file.read_text() + rules)
+    with pytest.raises(ConfigurationError) as refused:
+        load(sandbox)
+    assert any(says in fault for fault in refused.value.faults), refused.value.faults
+
+
+def test_client_rules_are_read(sandbox: Path) -> None:
+    file = sandbox / "gateway.toml"
+    file.write_text(
+        file.read_text() + '\n[[client]]\nname = "bank-app"\nfloor = "1.4.0"\nblocked = ["1.5.2"]\n'
+    )
+    rules = build_gateway(load(sandbox), None).clients  # type: ignore[arg-type]
+    rules.require(Client("bank-app", "1.4"))
+    for version in ("1.3.9", "1.5.2"):
+        with pytest.raises(ClientNotAccepted):
+            rules.require(Client("bank-app", version))
 
 
 def test_a_profile_that_is_not_there_is_named(sandbox: Path) -> None:

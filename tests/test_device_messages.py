@@ -23,6 +23,7 @@ from gateway.device.messages import (
     parse_name,
     parse_pin_change,
     parse_pin_reset,
+    parse_registration,
     parse_revocation,
 )
 
@@ -58,6 +59,7 @@ EXAMPLES = {
     "pinChangeRequest": ORDERS["pin-change"],
     "pinResetRequest": ORDERS["pin-reset"],
 }
+EXTENDED: dict[str, Any] = json.loads((VECTORS / "reactivation.json").read_text())["request"]["body"]
 
 
 def test_the_schema_is_a_schema() -> None:
@@ -156,6 +158,51 @@ def test_a_wrong_value_is_refused_by_the_face_and_by_the_schema_and_named(path: 
     with pytest.raises(SchemaInvalid) as caught:
         parse(message, json.dumps(body).encode())
     assert (caught.value.field or "").startswith(".".join(place))
+
+
+EXTRA: dict[str, list[Any]] = {
+    "recoveryDigest": ["", "A" * 43, "A" * 42 + "B=", 1],
+    "former": [{}, {"bindingId": "x"}, EXTENDED["former"] | {"x": 1}, EXTENDED["former"] | {"proof": ""}, 1],
+    "client": [{}, {"name": "a"}, {"name": "a", "version": "v1"}, {"name": "a b", "version": "1"}, "a/1"],
+    "recoveryCode": ["A" * 25, "a" * 26, "1" * 26, 1],
+}
+
+
+@pytest.mark.parametrize(
+    ("member", "value"), [(m, v) for m, values in EXTRA.items() for v in values], ids=lambda p: repr(p)[:30]
+)
+def test_so_is_one_in_the_members_of_a_re_activation(member: str, value: Any) -> None:
+    body = {name: held for name, held in EXTENDED.items() if name != "code" or member != "recoveryCode"}
+    body[member] = value
+    assert not validator("activationRequest").is_valid(body)
+    with pytest.raises(SchemaInvalid) as caught:
+        parse("activationRequest", json.dumps(body).encode())
+    assert (caught.value.field or "").startswith(member)
+
+
+def test_a_request_has_one_code_of_one_kind() -> None:
+    without = {name: held for name, held in EXTENDED.items() if name != "code"}
+    recovery = "A" * 26
+    for body in (
+        EXTENDED,
+        EXTENDED | {"recoveryCode": None},
+        without | {"recoveryCode": recovery, "code": None},
+    ):
+        validator("activationRequest").validate(body)
+        assert parse("activationRequest", json.dumps(body).encode())
+    for body in (without, EXTENDED | {"recoveryCode": recovery}, EXTENDED | {"code": None}):
+        assert not validator("activationRequest").is_valid(body)
+        with pytest.raises(SchemaInvalid):
+            parse("activationRequest", json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("artifact", [None, "", "A" * 42, "A" * 42 + "B", "A" * 44, "+" * 43, 1])
+def test_an_artifact_has_one_spelling(artifact: Any) -> None:
+    body = {"artifact": artifact}
+    assert not validator("registrationRequest").is_valid(body)
+    with pytest.raises(SchemaInvalid):
+        parse_registration(json.dumps(body).encode())
+    assert parse_registration(json.dumps({"artifact": "A" * 43}).encode()) == bytes(32)
 
 
 @pytest.mark.parametrize("when", ["2026-02-30T00:00:00Z", "2026-03-02T24:00:00Z", "0000-01-01T00:00:00Z"])

@@ -24,9 +24,9 @@ from device_harness import validator
 from lxml import etree
 
 FOLDER = Path(__file__).parent / "vectors" / "device"
-STATEMENTS, PINS, ACTIVATION, REQUESTS, ORDERS = (
+STATEMENTS, PINS, ACTIVATION, REACTIVATION, REQUESTS, ORDERS = (
     json.loads((FOLDER / f"{name}.json").read_text())
-    for name in ("statement", "pin", "activation", "request", "order")
+    for name in ("statement", "pin", "activation", "reactivation", "request", "order")
 )
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
@@ -194,13 +194,38 @@ def test_the_activation_proofs_are_over_the_lines_as_written() -> None:
         verifies(body["keys"][role], proof, lines.encode())
 
 
+def test_what_replaces_a_binding_and_leaves_a_recovery_code_signs_two_more_lines() -> None:
+    body, former = REACTIVATION["request"]["body"], REACTIVATION["request"]["body"]["former"]
+    code = REACTIVATION["recoveryCode"].encode()
+    digest = hashlib.sha256(b"mobileid-gateway:recovery-code:1\n" + code).digest()
+    assert body["recoveryDigest"] == base64.b64encode(digest).decode()
+    lines = (
+        "mobileid-gateway:activation-proof:2\n"
+        f"relying-party {REACTIVATION['relyingParty']}\n"
+        f"activation {REACTIVATION['activationId']}\n"
+        f"signing {body['keys']['signing']}\n"
+        f"transport {body['keys']['transport']}\n"
+        f"pin {body['keys']['pin']}\n"
+        f"former {former['bindingId']}\n"
+        f"recovery {body['recoveryDigest']}\n"
+    )
+    assert lines == REACTIVATION["proofBytes"]
+    for role, proof in body["proofs"].items():
+        verifies(body["keys"][role], proof, lines.encode())
+    verifies(REACTIVATION["formerTransportKey"], former["proof"], lines.encode())
+    validator("activationRequest").validate(body)
+
+
 @pytest.mark.parametrize("case", REQUESTS["cases"], ids=lambda case: case["name"])
-def test_the_signature_base_is_four_lines(case: dict[str, Any]) -> None:
+def test_the_signature_base_is_four_lines_and_one_more_for_the_client(case: dict[str, Any]) -> None:
     parameters = case["headers"]["signature-input"].removeprefix("device=")
+    client = case["headers"].get("mobileid-client")
+    named = "" if client is None else f'"mobileid-client": {client}\n'
     base = (
         f'"@method": {case["method"]}\n'
         f'"@target-uri": {case["url"]}\n'
         f'"content-digest": sha-256=:{b64_sha256(case["body"].encode())}:\n'
+        f"{named}"
         f'"@signature-params": {parameters}'
     )
     assert base == case["signatureBase"]

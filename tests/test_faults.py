@@ -24,6 +24,7 @@ from walk import PIN, URL, Walk, through
 from gateway.authenticator.authenticator import Authenticator
 from gateway.authenticator.errors import GatewayRefused
 from gateway.config import OPERATIONS, Web
+from gateway.core.client import ClientRule, ClientRules
 from gateway.core.errors import GatewayError, PushUnavailable, SealUnavailable, leaves
 from gateway.core.transaction import State
 from gateway.outbound.push import HttpPushSender
@@ -175,6 +176,19 @@ def activation(bank: Bank) -> str:
             opened.qr_payload, code=code, pin=PIN, name="P", transport=bank.walk.transport
         )
     )
+
+
+def one_too_many(bank: Bank) -> str:
+    bank.walk.reload(activation=replace(bank.walk.gateway.activation, max_devices=1))
+    bank.walk.phone()
+    asked = "<requestId>r</requestId><externalRef>customer-1</externalRef>"
+    return bank.call("StartRegistration", asked)
+
+
+def unknown_app(bank: Bank) -> str:
+    phone = bank.walk.phone()
+    bank.walk.reload(clients=ClientRules({"bank-app": ClientRule("1.0")}))
+    return refused(phone.waiting)
 
 
 def unsigned(bank: Bank) -> str:
@@ -342,11 +356,13 @@ PROVOKED: Mapping[str, Callable[[Bank], str]] = {
     "TRANSACTION_LIMIT_REACHED": too_many,
     "METHOD_LOCKED": pin_locked,
     "DEVICE_REVOKED": revoked,
+    "DEVICE_LIMIT_REACHED": one_too_many,
     "CONFLICT": lost,
     "NOT_AUTHENTICATED": lambda bank: bank.call("Heartbeat", secret="wrong"),
     "NOT_PERMITTED": lambda bank: Bank(bank.walk, rights=frozenset()).call("Heartbeat"),
     "PROFILE_NOT_AVAILABLE": lambda bank: (bank.walk.phone(), bank.start(profile="unheard-of"))[1],
     "ACTIVATION_REFUSED": activation,
+    "CLIENT_NOT_ACCEPTED": unknown_app,
     "DEVICE_NOT_AUTHENTICATED": unsigned,
     "CODE_REFUSED": no_code,
     "ASSERTION_REFUSED": wrong_pin,

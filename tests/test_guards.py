@@ -50,7 +50,7 @@ from gateway.core.xmldsig import parse_document
 from gateway.services import devices
 from gateway.services.authorisation import get_authorisation_proof, redeem_authentication_code
 from gateway.services.context import heartbeat as heartbeat_of
-from gateway.services.enrolment import get_registration, start_registration
+from gateway.services.enrolment import get_registration, issue_artifact, start_registration
 from gateway.services.evidence import get_evidence
 from gateway.services.evidence import verify_evidence as judge_evidence
 from gateway.services.transactions import cancel_transaction, get_transaction
@@ -404,6 +404,9 @@ def test_every_operation_needs_its_own_right(walk: Walk, operation: str) -> None
     asks: dict[str, Callable[[Caller], object]] = {
         "Heartbeat": lambda by: heartbeat_of(gw, by, at=at),
         "StartRegistration": lambda by: start_registration(
+            gw, by, request_id="r-1", external_ref="customer-2", attributes=(), at=at
+        ),
+        "IssueRegistrationArtifact": lambda by: issue_artifact(
             gw, by, request_id="r-1", external_ref="customer-2", attributes=(), at=at
         ),
         "GetRegistration": lambda by: get_registration(gw, by, registration_id=registered.id, at=at),

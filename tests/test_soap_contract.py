@@ -23,6 +23,7 @@ from gateway.core.model import (
     Kind,
     LockReason,
     PinResetState,
+    RegistrationPurpose,
     RegistrationState,
 )
 from gateway.core.transaction import State
@@ -91,6 +92,7 @@ def test_schema_keeps_to_what_every_client_can_read() -> None:
         ("KnownTransactionKind", list(Kind)),
         ("KnownDecision", list(Decision)),
         ("KnownRegistrationState", list(RegistrationState)),
+        ("KnownRegistrationPurpose", list(RegistrationPurpose)),
         ("KnownDeviceState", list(BindingState)),
         ("KnownDeviceMethod", sorted(METHODS)),
         ("KnownDeviceReason", list(LockReason)),
@@ -375,6 +377,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "attribute": [{"name": "name", "value": "Zoë"}, {"name": "b", "value": "2"}],
     },
     "GetRegistration": {"registrationId": "019ab8e7-0000-7000-8000-00000000002a"},
+    "IssueRegistrationArtifact": {"requestId": "r", "externalRef": "c", "purpose": "recovery"},
     "StartAuthentication": {"requestId": "r", "externalRef": "c", "locale": "en"},
     "StartAuthorisation": {"requestId": "r", "externalRef": "c", "locale": "en", "payment": PAYMENT},
     "StartConsentSignature": {

@@ -37,8 +37,9 @@ from structlog.testing import capture_logs
 
 from gateway.core.conclusion import Conclusion, Indication
 from gateway.core.errors import GatewayError, InvalidValue, MisuseError, NotFound, leaves
-from gateway.core.model import Caller, IdentityAttribute, RegistrationState
+from gateway.core.model import Caller, IdentityAttribute, RegistrationPurpose, RegistrationState
 from gateway.core.statement import Payee, ShownText
+from gateway.services import enrolment
 from gateway.services.starts import Asked, AskedPayment
 from gateway.soap.envelope import SoapVersion
 from gateway.soap.faults import fault, fault_code, status_of
@@ -75,6 +76,13 @@ ASKED: dict[str, dict[str, Any]] = {
             IdentityAttribute("name", "Zoë Ångström-Şahin"),
             IdentityAttribute("national-id", "X 1"),
         ),
+        "purpose": None,
+    },
+    "IssueRegistrationArtifact": {
+        "request_id": "r-3",
+        "external_ref": "customer-4711",
+        "attributes": (),
+        "purpose": "re-activation",
     },
     "GetRegistration": {"registration_id": UUID(ID)},
     "StartAuthentication": {
@@ -137,6 +145,7 @@ REGISTRATION_TEXTS = [
     ("registration/activation/activationId", str(UUID(int=7))),
     ("registration/activation/activationCode", "004711"),
     ("registration/activation/qrPayload", "mobileid:1?a=b&c=<d>"),
+    ("registration/purpose", "new-device"),
 ]
 TRANSACTION_TEXTS = [
     ("transaction/transactionId", ID),
@@ -176,6 +185,15 @@ ANSWERED: dict[str, list[tuple[str, str]]] = {
     "Heartbeat": [("time", "2026-03-02T09:30:00Z"), ("version", "0.1.0"), ("database", "false")],
     "StartRegistration": REGISTRATION_TEXTS,
     "GetRegistration": REGISTRATION_TEXTS,
+    "IssueRegistrationArtifact": [
+        ("registration/registrationId", ID),
+        ("registration/state", "ISSUED"),
+        ("registration/createdAt", "2026-03-02T09:30:00Z"),
+        ("registration/expiresAt", "2026-03-02T10:30:00Z"),
+        ("registration/purpose", "new-device"),
+        ("artifact", "A" * 43),
+        ("deepLink", "mobileid://r?a&b"),
+    ],
     "StartAuthentication": TRANSACTION_TEXTS,
     "StartAuthorisation": TRANSACTION_TEXTS,
     "StartConsentSignature": TRANSACTION_TEXTS,
@@ -243,6 +261,15 @@ def test_what_is_none_is_left_out(soap: App, services: Services) -> None:
     found = dict(texts(judge(post(soap, "GetRegistration"))))
     assert found["registration/deviceId"] == str(UUID(int=3))
     assert not any("activation" in path for path in found)
+    recovery = enrolment.Activation(UUID(int=7), None, "mobileid:1?r")
+    services.results["GetRegistration"] = replace(
+        REGISTRATION, activation=recovery, purpose=RegistrationPurpose.RECOVERY
+    )
+    assert texts(judge(post(soap, "GetRegistration")))[4:] == [
+        ("registration/purpose", "recovery"),
+        ("registration/recovery/activationId", str(UUID(int=7))),
+        ("registration/recovery/qrPayload", "mobileid:1?r"),
+    ]
     services.results["GetTransaction"] = replace(
         TRANSACTION, binding_id=None, decided_at=None, decision=None, acr=None, amr=()
     )

@@ -6,6 +6,7 @@ import base64
 import secrets
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,12 +14,20 @@ import psycopg2
 import pytest
 from psycopg2 import errors
 from sim import PROFILE
-from storage_fixture import KEYS, NOW, World, answer, as_superuser, make_store, sql
+from storage_fixture import KEYS, NOW, PART, World, answer, as_superuser, make_store, sql
 
 from gateway.core.errors import InternalError, MisuseError, NotFound, RequestIdReused
-from gateway.core.model import Attestation, DeviceKeys, IdentityAttribute, LockReason
+from gateway.core.model import (
+    Attestation,
+    DeviceKeys,
+    IdentityAttribute,
+    LockReason,
+    RegistrationState,
+    Subject,
+)
 from gateway.core.statement import AttachedDocument, Payee, Payment, ShownText
 from gateway.core.transaction import Event
+from gateway.ports import RecoveryCode
 from gateway.storage.embedded import Connections
 from gateway.storage.envelope import KeyRing
 
@@ -37,7 +46,28 @@ def whole(world: World) -> None:
     assert world.store.complete(transaction, evidence=world.evidence(transaction), at=NOW)
     assert world.store.remember_nonce(world.rp, device.id, "n", expires_at=NOW)
     assert world.start_pin_reset(device)
+    world.bind(subject, part=replace(PART, recovery=RecoveryCode(uuid4(), b"r" * 32)))
     assert world.store.revoke(world.rp, device.id, at=NOW)
+
+
+HOUR = NOW + timedelta(hours=1)
+
+
+def issued(world: World, subject: Subject) -> bytes:
+    """The digest of an artifact for the subject."""
+    registration, digest = (
+        replace(world.registration(), state=RegistrationState.ISSUED),
+        secrets.token_bytes(32),
+    )
+    world.store.start_registration(
+        registration,
+        subject=subject,
+        request_id=str(uuid4()),
+        request_digest=b"d" * 32,
+        max_devices=99,
+        artifact_sha256=digest,
+    )
+    return digest
 
 
 def tables_of_tenants(database: Connections) -> list[str]:
@@ -97,7 +127,10 @@ def test_no_row_without_the_setting_and_none_of_another_tenant(
 
 
 def test_another_relying_party_reaches_nothing(world: World, database: Connections) -> None:
-    subject, device = world.bind()
+    subject, device = world.bind(part=replace(PART, recovery=RecoveryCode(uuid4(), b"r" * 32)))
+    world.bind(subject)
+    (notice,) = world.store.notices(world.rp, device.id)
+    artifact = issued(world, subject)
     transaction = world.pending(subject, device)
     other = World(world.store)
     store, rp = other.store, other.rp
@@ -126,6 +159,13 @@ def test_another_relying_party_reaches_nothing(world: World, database: Connectio
     assert not store.reset_pin(replace(reset, relying_party=rp), pin_key=b"new", at=NOW)
     assert world.store.pin_reset(world.rp, reset.id) == reset
     assert world.store.binding(world.rp, device.id) == device
+    assert store.notices(rp, device.id) == []
+    assert store.recovery_code(rp, subject.id) is None
+    assert store.redeem_artifact(rp, artifact, expires_at=HOUR, at=NOW) is None
+    assert not store.notice_seen(rp, device.id, notice.id, at=NOW)
+    store.note_client(rp, device.id, client_name="app", client_version="1")
+    assert world.store.binding(world.rp, device.id) == device
+    assert world.store.notices(world.rp, device.id) == [notice]
     foreign = replace(transaction, relying_party=rp)
     assert not store.claim(foreign, binding_id=device.id, at=NOW)
     assert not other.decide(foreign)
@@ -275,6 +315,7 @@ def _canaries(database: Connections, world: World) -> dict[str, bytes]:
         subject=subject,
         request_id=say["registration request"],
         request_digest=canary["digest"],
+        max_devices=99,
     )
     device = replace(
         world.device(subject),
@@ -282,7 +323,9 @@ def _canaries(database: Connections, world: World) -> dict[str, bytes]:
         keys=DeviceKeys(b"s", b"t", canary["pin"]),
         attestation=Attestation("none", "software", canary["object"]),
     )
-    assert world.store.activate(registration, binding=device, push_target=say["push"], at=NOW)
+    assert world.store.activate(
+        registration, binding=device, push_target=say["push"], part=PART, max_devices=99, at=NOW
+    )
     assert world.store.rename(device, name=say["new name"], reason=LockReason.SUBJECT, at=NOW)
     assert world.store.change_pin(device, pin_key=canary["new pin"], at=NOW)
     assert world.start_pin_reset(device, request_id=say["PIN reset request"], digest=canary["digest"])
@@ -367,7 +410,8 @@ def test_everything_sealed_is_marked_so_by_its_key_id(world: World, database: Co
     whole(world)
     sealed = {
         "subject": ("external_ref", "attributes"),
-        "registration": ("request_digest",),
+        "registration": ("request_digest", "activation_digest"),
+        "recovery": ("digest",),
         "binding": ("name", "pin_key", "push_target", "attestation_object"),
         "transaction": ("content", "assertion", "request_digest"),
         "evidence": ("document",),
@@ -476,6 +520,10 @@ def test_without_its_key_a_subject_is_absent_and_all_else_stands(world: World, d
     assert world.store.complete(done, evidence=world.evidence(done), at=NOW)
     approved, pending = world.approved(subject, device), world.pending(subject, device)
     registration, _ = world.register(ref=subject.external_ref, request_id="reg")
+    artifact = issued(world, subject)
+    world.bind(subject, part=replace(PART, recovery=RecoveryCode(uuid4(), b"r" * 32)))
+    assert world.store.recovery_code(world.rp, subject.id)
+    assert world.store.notices(world.rp, device.id)
     started, _ = world.store.start_transaction(
         world.request(subject), profile=PROFILE, request_id="start", request_digest=b"d" * 32
     )
@@ -499,6 +547,9 @@ def test_without_its_key_a_subject_is_absent_and_all_else_stands(world: World, d
         assert other.registration(rp, registration.id) is None
         assert other.binding(rp, device.id) is None
         assert other.bindings_of(rp, subject.id) == []
+        assert other.notices(rp, device.id) == []
+        assert other.recovery_code(rp, subject.id) is None
+        assert other.redeem_artifact(rp, artifact, expires_at=HOUR, at=NOW) is None
         assert other.transaction(rp, done.id) is None
         assert other.transaction_states(rp, [done.id, started.id]) == {}
         assert other.assertion(rp, done.id) is None
@@ -519,7 +570,9 @@ def test_without_its_key_a_subject_is_absent_and_all_else_stands(world: World, d
         )
         assert not other.complete(approved, evidence=world.evidence(approved), at=NOW)
         device2 = world.device(subject)
-        assert not other.activate(registration, binding=device2, push_target=None, at=NOW)
+        assert not other.activate(
+            registration, binding=device2, push_target=None, part=PART, max_devices=99, at=NOW
+        )
         assert other.reserve_activation_try(rp, registration.activation_id, max_failures=3, at=NOW) is None
         with pytest.raises(NotFound):
             other.start_transaction(

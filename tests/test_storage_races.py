@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import psycopg2
 import pytest
 from lost_answers import LostAnswers
 from sim import PROFILE
-from storage_fixture import NOW, World, as_superuser, at_once, make_store, until
+from storage_fixture import NOW, PART, World, as_superuser, at_once, make_store, until
 
 from gateway.core.errors import StoreUnavailable
-from gateway.core.model import BindingState, Decision
+from gateway.core.model import BindingState, Decision, RegistrationState
 from gateway.core.transaction import Event, State
 from gateway.ports import Crl
 from gateway.storage.embedded import Connections
@@ -99,7 +101,9 @@ def test_one_registration_activates_once(world: World) -> None:
     devices = [world.device(subject) for _ in range(6)]
     done = at_once(
         *[
-            lambda d=d: world.store.activate(registration, binding=d, push_target=None, at=NOW)
+            lambda d=d: world.store.activate(
+                registration, binding=d, push_target=None, part=PART, max_devices=99, at=NOW
+            )
             for d in devices
         ]
     )
@@ -299,9 +303,24 @@ def test_what_is_repeated_after_a_lost_answer_finds_what_it_did(
     with lost.next_answer():
         registration, subject = far.register(ref="K-1")
     assert near.events(database, registration.id) == [("START", "PENDING")]
+    artifact = secrets.token_bytes(32)
+    issued = replace(near.registration(), state=RegistrationState.ISSUED)
+    near.store.start_registration(
+        issued,
+        subject=subject,
+        request_id="artifact",
+        request_digest=b"d",
+        max_devices=9,
+        artifact_sha256=artifact,
+    )
+    with lost.next_answer():
+        assert far.store.redeem_artifact(far.rp, artifact, expires_at=NOW.replace(year=2027), at=NOW)
+    assert far.store.redeem_artifact(far.rp, artifact, expires_at=NOW.replace(year=2027), at=NOW) is None
     device = near.device(subject)
     with lost.next_answer():
-        assert far.store.activate(registration, binding=device, push_target=None, at=NOW)
+        assert far.store.activate(
+            registration, binding=device, push_target=None, part=PART, max_devices=99, at=NOW
+        )
     with lost.next_answer():
         transaction = far.start(subject)
     assert len(near.store.take_wakes(near.rp, at=NOW, lease_seconds=1, limit=9)) == 1
@@ -330,7 +349,7 @@ def test_what_is_repeated_after_a_lost_answer_finds_what_it_did(
     found = near.store.binding(near.rp, device.id)
     assert found is not None
     assert found.state is BindingState.REVOKED
-    assert lost.count == 10
+    assert lost.count == 11
 
 
 def test_a_try_is_never_given_back_twice(world: World, database: Connections, lost: LostAnswers) -> None:

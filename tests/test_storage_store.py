@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from cryptography import x509
 from sim import PROFILE
-from storage_fixture import NOW, World, answer, as_superuser, ca_id, make_store
+from storage_fixture import NOW, PART, World, answer, as_superuser, ca_id, make_store
 
 from gateway.core.errors import MisuseError, NotFound, TransactionNotPending
-from gateway.core.model import BindingState, Decision, IdentityAttribute, Kind, RegistrationState
+from gateway.core.model import (
+    BindingState,
+    Decision,
+    IdentityAttribute,
+    Kind,
+    RegistrationPurpose,
+    RegistrationState,
+)
 from gateway.core.transaction import Event, State
-from gateway.ports import Crl, CrlStore, Store, StoredEvidence, WorkStore
+from gateway.ports import Crl, CrlStore, RecoveryCode, Store, StoredEvidence, WorkStore
 from gateway.storage.embedded import Connections
 
 SECOND = timedelta(seconds=1)
@@ -39,7 +46,7 @@ def test_registration_is_read_as_it_was_stored(world: World, database: Connectio
     given = world.registration()
     person = world.person(given, ref="K-1", attributes=(IdentityAttribute("name", "Zoë ☃"),))
     stored = world.store.start_registration(
-        given, subject=person, request_id="r", request_digest=b"\x00\xff" * 16
+        given, subject=person, request_id="r", request_digest=b"\x00\xff" * 16, max_devices=99
     )
     assert stored == (given, person, b"\x00\xff" * 16)
     assert world.store.registration(world.rp, given.id) == given
@@ -55,14 +62,18 @@ def test_a_repeated_request_id_answers_the_first_registration_and_changes_nothin
     first, subject = world.register(ref="K-1", request_id="r", digest=b"1" * 32)
     again = world.registration()
     other = world.person(again, ref="K-2", attributes=(IdentityAttribute("name", "Eve"),))
-    assert world.store.start_registration(again, subject=other, request_id="r", request_digest=b"2" * 32) == (
+    assert world.store.start_registration(
+        again, subject=other, request_id="r", request_digest=b"2" * 32, max_devices=99
+    ) == (
         first,
         subject,
         b"1" * 32,
     )
     assert world.store.subject_by_ref(world.rp, "K-2") is None
     same = world.person(again, ref="K-1", attributes=(IdentityAttribute("name", "Eve"),))
-    world.store.start_registration(again, subject=same, request_id="r", request_digest=b"2" * 32)
+    world.store.start_registration(
+        again, subject=same, request_id="r", request_digest=b"2" * 32, max_devices=99
+    )
     assert world.store.subject(world.rp, subject.id) == subject
 
 
@@ -100,13 +111,17 @@ def test_activation_binds_the_device_once(world: World, database: Connections) -
     registration, subject = world.register()
     world.store.reserve_activation_try(world.rp, registration.activation_id, max_failures=3, at=NOW)
     device = world.device(subject)
-    assert world.store.activate(registration, binding=device, push_target="token", at=NOW)
+    assert world.store.activate(
+        registration, binding=device, push_target="token", part=PART, max_devices=99, at=NOW
+    )
     assert world.store.binding(world.rp, device.id) == device
     assert world.store.registration(world.rp, registration.id) == replace(
         registration, state=RegistrationState.ACTIVATED, binding_id=device.id
     )
     other = world.device(subject)
-    assert not world.store.activate(registration, binding=other, push_target=None, at=NOW)
+    assert not world.store.activate(
+        registration, binding=other, push_target=None, part=PART, max_devices=99, at=NOW
+    )
     assert world.store.bindings_of(world.rp, subject.id) == [device]
     assert world.store.binding(world.rp, other.id) is None
     assert world.events(database, registration.id)[1:] == [("ACTIVATE", "ACTIVATED")]
@@ -117,11 +132,13 @@ def test_activation_past_the_end_or_for_another_subject_is_refused(world: World)
     registration, subject = world.register()
     device = world.device(subject)
     assert not world.store.activate(
-        registration, binding=device, push_target=None, at=registration.expires_at
+        registration, binding=device, push_target=None, part=PART, max_devices=99, at=registration.expires_at
     )
     _, stranger = world.register()
     with pytest.raises(MisuseError):
-        world.store.activate(registration, binding=world.device(stranger), push_target=None, at=NOW)
+        world.store.activate(
+            registration, binding=world.device(stranger), push_target=None, part=PART, max_devices=99, at=NOW
+        )
 
 
 # tries, locks, revocation, nonces
@@ -474,8 +491,10 @@ def test_a_wake_is_leased_and_names_the_active_devices(world: World) -> None:
     world.bind(subject)
     _, gone = world.bind(subject, push_target="token-3")
     world.store.revoke(world.rp, gone.id, at=NOW)
-    transaction = world.start(subject)
     take = world.store.take_wakes
+    for alert in take(world.rp, at=NOW, lease_seconds=5, limit=9):
+        world.store.wake_sent(alert, at=NOW)
+    transaction = world.start(subject)
     assert take(world.rp, at=NOW - SECOND, lease_seconds=5, limit=9) == []
     (wake,) = take(world.rp, at=NOW, lease_seconds=5, limit=9)
     assert (wake.transaction_id, wake.attempts) == (transaction.id, 1)
@@ -526,3 +545,29 @@ def test_one_cas_crls_are_nobody_elses(world: World) -> None:
     assert world.store.latest_crl(b"another") is None
     assert world.store.add_crl(replace(crl, issuer=b"another"))
     assert world.store.revoked(b"another") == []
+
+
+def test_a_recovery_spends_the_code_that_stands_and_no_other(world: World) -> None:
+    kept = RecoveryCode(uuid4(), b"r" * 32)
+    subject, device = world.bind(part=replace(PART, recovery=kept))
+    opened = replace(world.registration(), purpose=RegistrationPurpose.RECOVERY)
+    registration, _, _ = world.store.start_registration(
+        opened, subject=subject, request_id="r", request_digest=b"d", max_devices=1
+    )
+
+    def bind(spent: UUID | None) -> bool:
+        return world.store.activate(
+            registration,
+            binding=world.device(subject),
+            push_target=None,
+            part=replace(PART, spent=spent),
+            max_devices=1,
+            at=NOW,
+        )
+
+    assert world.store.recovery_code(world.rp, subject.id) == kept
+    assert not bind(None)
+    assert not bind(uuid4())
+    assert world.store.bindings_of(world.rp, subject.id) == [device]
+    assert bind(kept.id)
+    assert world.store.recovery_code(world.rp, subject.id) is None

@@ -20,6 +20,7 @@ from sim import PROFILE, MemoryDeviceCA, MemorySealKey
 from gateway.authenticator.authenticator import Authenticator
 from gateway.config import OPERATIONS
 from gateway.core.certpath import parse_trust
+from gateway.core.client import ClientRules
 from gateway.core.model import Caller, Decision, Kind, RelyingParty, utc_now
 from gateway.core.profile import SignatureProfile
 from gateway.core.statement import ShownText
@@ -66,7 +67,17 @@ class Walk:
             device_ca=MemoryDeviceCA(self.pki.device_ca, self.store),  # type: ignore[arg-type]
             seal_key=MemorySealKey(self.pki.seal),
             trust=parse_trust(self.pki.trust_pem()),
-            activation=ActivationRules(6, 3600, 3, secrets.token_bytes(32)),
+            activation=ActivationRules(
+                code_length=6,
+                code_alphabet="0123456789",
+                lifetime_seconds=3600,
+                max_failures=3,
+                artifact_lifetime_seconds=300,
+                max_devices=5,
+                recovery_codes=True,
+                secret=secrets.token_bytes(32),
+            ),
+            clients=ClientRules(),
             clock=self.clock,
             waits=Waits(self.store),
             public_url=URL,

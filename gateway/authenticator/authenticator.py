@@ -33,8 +33,17 @@ from gateway.authenticator.keystore import Device
 from gateway.authenticator.pin import SECRET_BYTES, pin_key
 from gateway.authenticator.trust import check_certificates
 from gateway.core import statement, xades
-from gateway.core.activation import parse_link, proof_bytes
+from gateway.core.activation import (
+    RECOVERY_ALPHABET,
+    RECOVERY_LENGTH,
+    b64url,
+    parse_artifact_link,
+    parse_link,
+    proof_bytes,
+    recovery_digest,
+)
 from gateway.core.canonical import b64, unb64
+from gateway.core.client import Client as AppClient
 from gateway.core.device_order import Purpose, order_bytes
 from gateway.core.errors import GatewayError
 from gateway.core.keys import sign_p256, spki_of
@@ -43,6 +52,7 @@ from gateway.core.model import (
     DeviceKeys,
     Factor,
     Kind,
+    Notice,
     RelyingParty,
     format_time,
     parse_time,
@@ -112,27 +122,57 @@ class Authenticator:
         *,
         transport: Transport = http_transport,
         clock: Callable[[], datetime] = utc_now,
+        app: AppClient | None = None,
     ) -> None:
         self.device = device
-        self._client = Client(device.gateway_url, device.relying_party.id, transport)
+        self.recovery_code: str | None = None
+        """To be shown once, after an activation that left one; kept nowhere."""
+        self._client = Client(device.gateway_url, device.relying_party.id, transport, app)
         self._clock = clock
         self._shown: dict[UUID, Shown] = {}
+
+    @staticmethod
+    def register(link: str, *, transport: Transport = http_transport) -> str:
+        """The activation link for the link that the bank's own app or site has opened; it serves once."""
+        try:
+            target = parse_artifact_link(link)
+        except ValueError as error:
+            raise NotTrusted("This is no registration link.") from error
+        client = Client(target.gateway_url, target.relying_party, transport)
+        answer = shape.require(client.register(b64url(target.artifact)), shape.REGISTRATION)
+        activation: str = answer["activationLink"]
+        try:
+            opened = parse_link(activation)
+        except ValueError as error:
+            raise NotTrusted("The gateway's answer to the registration is malformed.") from error
+        if (opened.relying_party, opened.gateway_url, opened.device_ca_key) != (
+            target.relying_party,
+            target.gateway_url,
+            target.device_ca_key,
+        ):
+            raise NotTrusted("The gateway answered with the activation of somebody else.")
+        return activation
 
     @classmethod
     def activate(
         cls,
         link: str,
         *,
-        code: str,
+        code: str | None = None,
+        recovery_code: str | None = None,
         pin: str,
         name: str,
+        replaces: Device | None = None,
+        leave_recovery: bool = False,
+        app: AppClient | None = None,
         push_target: str | None = None,
         transport: Transport = http_transport,
         clock: Callable[[], datetime] = utc_now,
     ) -> Authenticator:
-        """Binds a new device with the QR code's link and the code from the other channel.
+        """Binds a new device with the QR code's link and the code from the other channel, or a recovery code.
 
-        The caller keeps ``authenticator.device``; without it, the binding is lost.
+        The caller keeps ``authenticator.device``; without it, the binding is lost. The binding of the device
+        that it ``replaces`` is revoked with it. Where it leaves a recovery code, the answer has it.
         """
         try:
             target = parse_link(link)
@@ -142,19 +182,37 @@ class Authenticator:
         signing, transport_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
         signers = (signing, transport_key, pin_key(pin, secret=pin_secret))
         keys = DeviceKeys(*(spki_of(key.public_key()) for key in signers))
-        data = proof_bytes(relying_party=target.relying_party, activation_id=target.activation_id, keys=keys)
+        new_code = "".join(secrets.choice(RECOVERY_ALPHABET) for _ in range(RECOVERY_LENGTH))
+        left = recovery_digest(new_code) if leave_recovery else None
+        data = proof_bytes(
+            relying_party=target.relying_party,
+            activation_id=target.activation_id,
+            keys=keys,
+            former=None if replaces is None else replaces.binding_id,
+            recovery_digest=left,
+        )
         proofs = [sign_p256(key, data) for key in signers]
         roles = ("signing", "transport", "pin")
         message: dict[str, Any] = {
-            "code": code,
             "name": name,
             "platform": PLATFORM,
             "keys": {role: b64(getattr(keys, role)) for role in roles},
             "proofs": {role: b64(proof) for role, proof in zip(roles, proofs, strict=True)},
             "attestation": {"format": "none"},
         }
+        if code is not None:
+            message["code"] = code.upper()
+        if recovery_code is not None:
+            message["recoveryCode"] = "".join(recovery_code.upper().replace("-", "").split())
         if push_target is not None:
             message["pushTarget"] = push_target
+        if replaces is not None:
+            proof = b64(sign_p256(replaces.transport, data))
+            message["former"] = {"bindingId": str(replaces.binding_id), "proof": proof}
+        if left is not None:
+            message["recoveryDigest"] = b64(left)
+        if app is not None:
+            message["client"] = {"name": app.name, "version": app.version}
         client = Client(target.gateway_url, target.relying_party, transport)
         answer = shape.require(client.activate(target.activation_id, message), shape.ACTIVATION)
         try:
@@ -179,7 +237,25 @@ class Authenticator:
             expected_binding=device.binding_id,
             at=clock(),
         )
-        return cls(device, transport=transport, clock=clock)
+        made = cls(device, transport=transport, clock=clock, app=app)
+        if left is not None and answer.get("recovery") is True:
+            made.recovery_code = new_code
+        return made
+
+    def notices(self) -> tuple[Notice, ...]:
+        """What this device has to show of the subject's other devices, oldest first."""
+        answer = shape.require(self._ask("GET", "notices"), shape.NOTICE_LIST)
+        try:
+            return tuple(
+                Notice(UUID(item["id"]), item["kind"], parse_time(item["at"]), _name(item))
+                for item in answer["notices"]
+            )
+        except ValueError as error:
+            raise NotTrusted("The gateway's list is malformed.") from error
+
+    def saw(self, notice_id: UUID) -> None:
+        """Says that a notice was shown: it is not listed again."""
+        self._ask("POST", f"notices/{notice_id}/seen")
 
     def waiting(self) -> tuple[Waiting, ...]:
         """What waits for this device's subject, oldest first."""
@@ -409,6 +485,15 @@ class Authenticator:
         for payee in () if content.payment is None else content.payment.payees:
             _check_line(payee.name, field="payee")
             _check_line(payee.account, field="account")
+
+
+def _name(notice: dict[str, Any]) -> str | None:
+    """A name that can be shown; None for none, or one that cannot."""
+    name = notice.get("name")
+    try:
+        return displayable(name, field="name", max_length=64, multiline=False) if name else None
+    except (GatewayError, TypeError):
+        return None
 
 
 def _check_line(text: str, *, field: str) -> None:

@@ -32,6 +32,7 @@ secrets, each from the first of: the file of its option; its environment variabl
   activation code  --code-file        MOBILEID_ACTIVATION_CODE  from the relying party, on another channel
   new PIN          --new-pin-file     MOBILEID_NEW_PIN          takes the place of the PIN
   reset code       --reset-code-file  MOBILEID_RESET_CODE       from the relying party, to set a new PIN
+  recovery code    --recovery-file    MOBILEID_RECOVERY_CODE    with --recover, in the place of the code
 """
 _SECRETS = {
     "passphrase": "passphrase",
@@ -63,6 +64,25 @@ def add_commands(subparsers: Subparsers) -> None:
         "--name", default="Reference authenticator", help="name of the device (%(default)s)"
     )
     activate.add_argument("--push-target", metavar="TARGET", help="where push messages go, if anywhere")
+    activate.add_argument(
+        "--replaces",
+        type=Path,
+        metavar="FILE",
+        help="keystore, under the same passphrase, that this replaces",
+    )
+    activate.add_argument("--recover", action="store_true", help="use a recovery code: every device was lost")
+    activate.add_argument("--recovery-file", type=Path, metavar="FILE", help="its first line: recovery code")
+    activate.add_argument(
+        "--leave-recovery", action="store_true", help="make a recovery code and print it, once"
+    )
+
+    register = commands.add_parser(
+        "register", help="redeem an artifact", description="redeem an artifact: print its activation link"
+    )
+    register.add_argument("link", metavar="LINK", help="mobileid://register?...; - reads it")
+    register.set_defaults(run=lambda arguments: _run(_register, arguments))
+
+    _add(commands, "notices", "show what is new about the person's other devices, once", run=_notices)
 
     _add(commands, "list", "list what waits for this device", run=_list)
 
@@ -143,15 +163,35 @@ def _activate(arguments: argparse.Namespace) -> None:
     keystore = _keystore(arguments)
     keystore.check_free()
     link = sys.stdin.readline().strip() if arguments.link == "-" else arguments.link
+    recover, former = arguments.recover, arguments.replaces
     authenticator = Authenticator.activate(
         link,
-        code=_secret("Activation code", "MOBILEID_ACTIVATION_CODE", arguments.code_file),
+        code=None if recover else _secret("Activation code", "MOBILEID_ACTIVATION_CODE", arguments.code_file),
+        recovery_code=_secret("Recovery code", "MOBILEID_RECOVERY_CODE", arguments.recovery_file)
+        if recover
+        else None,
+        replaces=None if former is None else Keystore(former, keystore.passphrase).load(),
+        leave_recovery=arguments.leave_recovery,
         pin=_secret("PIN", "MOBILEID_PIN", arguments.pin_file),
         name=arguments.name,
         push_target=arguments.push_target,
     )
     keystore.save(authenticator.device)
     print(f"activated {authenticator.device.binding_id}")
+    if authenticator.recovery_code is not None:
+        print(f"recovery code {authenticator.recovery_code}")
+
+
+def _register(arguments: argparse.Namespace) -> None:
+    link = sys.stdin.readline().strip() if arguments.link == "-" else arguments.link
+    print(Authenticator.register(link))
+
+
+def _notices(arguments: argparse.Namespace) -> None:
+    authenticator = _open(arguments)
+    for notice in authenticator.notices():
+        print(format_time(notice.at), notice.kind, notice.name or "")
+        authenticator.saw(notice.id)
 
 
 def _list(arguments: argparse.Namespace) -> None:

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from gateway.authenticator.errors import GatewayRefused, GatewayUnreachable, NotTrusted
 from gateway.core import httpsig
+from gateway.core.client import Client as AppClient
 from gateway.core.keys import sign_p256
 
 MAX_ANSWER: Final = 4 * 1024 * 1024
@@ -65,11 +66,23 @@ class Client:
     gateway_url: str
     relying_party: str
     transport: Transport
+    app: AppClient | None = None
+    """What the app says of itself, signed with each request."""
+
+    def register(self, artifact: str) -> dict[str, Any]:
+        """Redeems an artifact; not signed: there are no keys yet."""
+        body = json.dumps({"artifact": artifact}).encode()
+        headers = {"content-type": "application/json"}
+        return self._ask("POST", self._url("registrations"), headers=headers, body=body)
 
     def activate(self, activation_id: UUID, message: Mapping[str, Any]) -> dict[str, Any]:
         body = json.dumps(message).encode()
         url = self._url(f"activations/{activation_id}")
-        return self._ask("POST", url, headers={"content-type": "application/json"}, body=body)
+        headers = {"content-type": "application/json"}
+        try:
+            return self._ask("POST", url, headers=headers, body=body)
+        except GatewayUnreachable:  # it may have been bound: the very same request is answered again
+            return self._ask("POST", url, headers=headers, body=body)
 
     def signed(
         self,
@@ -92,6 +105,7 @@ class Client:
             nonce=secrets.token_urlsafe(16),
             at=at,
             signer=lambda base: sign_p256(key, base),
+            client=self.app,
         )
         if body:
             headers["content-type"] = "application/json"

@@ -20,6 +20,8 @@ ACTIVATION: Final[Shape] = {
     "subject": str,
     "relyingParty": RELYING_PARTY,
 }
+REGISTRATION: Final[Shape] = {"activationLink": str, "expiresAt": str}
+NOTICE_LIST: Final[Shape] = {"notices": [{"id": str, "kind": str, "at": str}]}
 TRANSACTION_LIST: Final[Shape] = {"transactions": [{"id": str, "createdAt": str, "expiresAt": str}]}
 STATE: Final[Shape] = {"state": str}
 SHOWN_TEXT: Final[Shape] = {"title": str, "text": str, "mediaType": str}

@@ -18,9 +18,11 @@ from gateway.core.transaction import State
 
 _IDS: Final = {"transaction": "transactionId", "registration": "registrationId", "binding": "deviceId"}
 """How callers know each entity."""
+_BEGINNINGS: Final = (State.REQUESTED, State.PENDING, RegistrationState.ISSUED)
+"""What only begins is no news to the bank that began it; a registration's PENDING is the same word."""
 TYPES: Final = (
-    *(f"transaction.{state}" for state in State if state not in (State.REQUESTED, State.PENDING)),
-    *(f"registration.{state}" for state in RegistrationState if state is not RegistrationState.PENDING),
+    *(f"transaction.{state}" for state in State if state not in _BEGINNINGS),
+    *(f"registration.{state}" for state in RegistrationState if state not in _BEGINNINGS),
     *(f"binding.{state}" for state in BindingState),
 )
 """What a bank can ask to be told: an entity, and the state that an event led to."""

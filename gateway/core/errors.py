@@ -218,6 +218,12 @@ class TransactionLimitReached(StateError):
     remedy = "Wait until the subject has decided; the signature profile says how much may wait."
 
 
+class DeviceLimitReached(StateError):
+    code = "DEVICE_LIMIT_REACHED"
+    sentence = "The subject has as many devices as one may have."
+    remedy = "Revoke a device first, or register for re-activation, which replaces one."
+
+
 class Conflict(StateError):
     code = "CONFLICT"
     sentence = "Something else changed this at the same moment."
@@ -249,6 +255,12 @@ class ActivationRefused(RefusedError):
     code = "ACTIVATION_REFUSED"
     sentence = "The activation was refused."
     remedy = "Check the code; after too many failures or too long a time the bank starts a new registration."
+
+
+class ClientNotAccepted(RefusedError):
+    code = "CLIENT_NOT_ACCEPTED"
+    sentence = "This app, or this version of it, is not accepted."
+    remedy = "Update the app; which versions are accepted is in the gateway's configuration."
 
 
 class DeviceNotAuthenticated(RefusedError):

@@ -81,6 +81,7 @@ class DeviceEvent(StrEnum):
     """What may stand in a device's history."""
 
     BIND = "BIND"  # activated
+    ALERT = "ALERT"  # told of another device that was activated
     RENAME = "RENAME"
     LOCK = "LOCK"
     UNLOCK = "UNLOCK"
@@ -101,7 +102,19 @@ class PinResetState(StrEnum):
     CANCELLED = "CANCELLED"  # final: a later reset, a lock or a revocation ended it
 
 
+class RegistrationPurpose(StrEnum):
+    """What a registration is opened for."""
+
+    NEW_DEVICE = "new-device"
+    """One more device, or the replacement of one whose app still has its keys."""
+    REACTIVATION = "re-activation"
+    """The replacement of a device whose app still has its keys, and nothing else."""
+    RECOVERY = "recovery"
+    """The first device after all were lost: a recovery code stands in for the activation code."""
+
+
 class RegistrationState(StrEnum):
+    ISSUED = "ISSUED"  # the app moves next: redeem the artifact
     PENDING = "PENDING"  # the subject moves next: activate
     ACTIVATED = "ACTIVATED"  # final: a device binding exists
     EXPIRED = "EXPIRED"  # final
@@ -162,10 +175,12 @@ class Registration:
     created_at: datetime
     expires_at: datetime
     binding_id: UUID | None = None
+    purpose: RegistrationPurpose = RegistrationPurpose.NEW_DEVICE
 
     def state_at(self, at: datetime) -> RegistrationState:
-        """The state as seen at a time: a PENDING one past its end is EXPIRED."""
-        if self.state is RegistrationState.PENDING and at >= self.expires_at:
+        """The state as seen at a time: an ISSUED or PENDING one past its end is EXPIRED."""
+        waits = self.state in (RegistrationState.ISSUED, RegistrationState.PENDING)
+        if waits and at >= self.expires_at:
             return RegistrationState.EXPIRED
         return self.state
 
@@ -213,6 +228,10 @@ class DeviceBinding:
     pin_version: int = 0
     """Counts the PIN's keys: one more with each change and reset."""
 
+    client_name: str | None = None
+    client_version: str | None = None
+    """Of the app that sent the last request; both or none."""
+
     def offers(self, factors: Iterable[Factor]) -> bool:
         """Whether none of them is locked."""
         return self.locked_methods.isdisjoint(factors)
@@ -251,6 +270,18 @@ class HistoryEntry:
     reason: str
     """A code word, or empty."""
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a device is told that concerns its subject's other devices."""
+
+    id: UUID
+    kind: str
+    """``new-device``: another device was bound to the subject."""
+    at: datetime
+    name: str | None
+    """How the subject called that device."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """The device face: what an authenticator app asks of the gateway, as JSON over HTTP.
 
 The law: ``docs/device-protocol.md`` and ``schemas/device-v1.json``, version 1. Each operation is: parse,
-call one service, answer. All but activation are signed by the device's transport key, and of a signed
-request nothing is parsed before its signature was verified. Every error is one problem document; nothing
-of a request is echoed or logged. Rules and state, a locked device's among them, are left to the services.
+call one service, answer. All but registration and activation are signed by the device's transport key, and
+of a signed request nothing is parsed before its signature was verified. Every error is one problem document;
+nothing of a request is echoed or logged. Rules and state, a locked device's among them, are left to the
+services.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from gateway.core import httpsig
 from gateway.core.activation import LOWER_UUID, RELYING_PARTY
 from gateway.core.errors import MalformedMessage, MethodNotAllowed, NotFound, UnsupportedMediaType
 from gateway.core.httpsig import SignedRequest
 from gateway.core.model import DeviceBinding
 from gateway.device import messages
 from gateway.device.authentication import authenticate
-from gateway.services import devices, enrolment, starts, transactions
+from gateway.services import devices, enrolment, notices, starts, transactions
 from gateway.services.context import Gateway
 from gateway.web import (
     Environ,
@@ -44,6 +46,7 @@ _SIGNATURE_FIELDS: Final = {
     "content-digest": "HTTP_CONTENT_DIGEST",
     "signature-input": "HTTP_SIGNATURE_INPUT",
     "signature": "HTTP_SIGNATURE",
+    httpsig.CLIENT_FIELD: "HTTP_MOBILEID_CLIENT",
 }
 
 
@@ -52,7 +55,7 @@ class Call:
     gw: Gateway
     relying_party: str
     id: UUID
-    """Of the activation, the transaction or the device; the nil UUID where the path has none."""
+    """Of the activation, the transaction, the notice or the device; the nil UUID where the path has none."""
     body: bytes
     at: datetime
 
@@ -65,8 +68,25 @@ def _activate(call: Call) -> Response:
         certificates=done.certificates,
         subject=done.subject,
         relying_party=done.relying_party,
+        recovery=done.recovery,
     )
     return json_response(201, answer)
+
+
+def _register(call: Call) -> Response:
+    artifact = messages.parse_registration(call.body)
+    opened = enrolment.redeem_artifact(call.gw, call.relying_party, artifact=artifact, at=call.at)
+    return json_response(201, messages.registered(link=opened.link, expires_at=opened.expires_at))
+
+
+def _list_notices(call: Call, device: DeviceBinding) -> Response:
+    found = notices.list_notices(call.gw, device)
+    return json_response(200, {"notices": [messages.notice(told) for told in found]})
+
+
+def _see_notice(call: Call, device: DeviceBinding) -> Response:
+    notices.see_notice(call.gw, device, notice_id=call.id, at=call.at)
+    return json_response(200, {})
 
 
 def _list_waiting(call: Call, device: DeviceBinding) -> Response:
@@ -148,7 +168,10 @@ class Signed:
 
 
 _OPERATIONS: Final[Mapping[tuple[str, bool, str | None], Mapping[str, Open | Signed]]] = {
+    ("registrations", False, None): {"POST": Open("register", _register)},
     ("activations", True, None): {"POST": Open("activate", _activate)},
+    ("notices", False, None): {"GET": Signed("list-notices", _list_notices)},
+    ("notices", True, "seen"): {"POST": Signed("see-notice", _see_notice)},
     ("transactions", False, None): {
         "GET": Signed("list", _list_waiting),
         "POST": Signed("start", _start, has_body=True),

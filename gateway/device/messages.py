@@ -8,6 +8,7 @@ anything from the input. What the values mean is left to the services.
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -15,8 +16,16 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from gateway.core.activation import ActivationRequest, KeyProofs
+from gateway.core.activation import (
+    CODE,
+    LOWER_UUID,
+    RECOVERY_CODE,
+    ActivationRequest,
+    FormerBinding,
+    KeyProofs,
+)
 from gateway.core.canonical import b64, unb64
+from gateway.core.client import CLIENT_NAME, CLIENT_VERSION, Client
 from gateway.core.device_order import DeviceOrder, NewPinOrder
 from gateway.core.errors import MalformedMessage, SchemaInvalid
 from gateway.core.model import (
@@ -26,6 +35,7 @@ from gateway.core.model import (
     DeviceBinding,
     DeviceKeys,
     Kind,
+    Notice,
     RawAssertion,
     RelyingParty,
     format_time,
@@ -54,6 +64,10 @@ _Signature = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{85}[AQgw]
 """r || s, 64 bytes as base64 in its one spelling."""
 
 
+_Digest = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$")]
+"""32 bytes as base64 in its one spelling."""
+
+
 class _Message(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -74,14 +88,32 @@ class _Attestation(_Message):
     format: Literal["none"]
 
 
+class _Former(_Message):
+    bindingId: Annotated[str, StringConstraints(pattern=f"^{LOWER_UUID}$")]
+    proof: _Signature
+
+
+class _Client(_Message):
+    name: Annotated[str, StringConstraints(pattern=f"^{CLIENT_NAME}$")]
+    version: Annotated[str, StringConstraints(pattern=f"^{CLIENT_VERSION}$")]
+
+
+class _Registration(_Message):
+    artifact: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$")]
+
+
 class _Activation(_Message):
-    code: Annotated[str, StringConstraints(pattern=r"^[0-9]{4,12}$")]
+    code: Annotated[str, StringConstraints(pattern=f"^{CODE}$")] | None = None
+    recoveryCode: Annotated[str, StringConstraints(pattern=f"^{RECOVERY_CODE}$")] | None = None
     name: Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME)]
     platform: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 ._/()-]{1,64}$")]
     keys: _Keys
     proofs: _Proofs
     pushTarget: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,512}$")] | None = None
     attestation: _Attestation
+    former: _Former | None = None
+    recoveryDigest: _Digest | None = None
+    client: _Client | None = None
 
 
 class _Assertion(_Message):
@@ -149,9 +181,17 @@ class _PinReset(_NewPin):
 _AnyMessage = TypeVar("_AnyMessage", bound=_Message)
 
 
+def parse_registration(body: bytes) -> bytes:
+    """The artifact."""
+    message = _parse(body, shape=_Registration)
+    return base64.urlsafe_b64decode(message.artifact + "=")
+
+
 def parse_activation(body: bytes, *, activation_id: UUID) -> ActivationRequest:
     message = _parse(body, shape=_Activation)
-    keys, proofs = message.keys, message.proofs
+    if (message.code is None) == (message.recoveryCode is None):
+        raise SchemaInvalid(field="code")
+    keys, proofs, former, client = message.keys, message.proofs, message.former, message.client
     return ActivationRequest(
         activation_id=activation_id,
         code=message.code,
@@ -163,6 +203,10 @@ def parse_activation(body: bytes, *, activation_id: UUID) -> ActivationRequest:
         ),
         push_target=message.pushTarget,
         attestation=Attestation(format=message.attestation.format, verdict="software"),
+        former=None if former is None else FormerBinding(UUID(former.bindingId), unb64(former.proof)),
+        recovery_code=message.recoveryCode,
+        recovery_digest=None if message.recoveryDigest is None else unb64(message.recoveryDigest),
+        client=None if client is None else Client(client.name, client.version),
     )
 
 
@@ -257,14 +301,29 @@ def _no_constant(name: str) -> Any:
     raise ValueError("not a JSON value")
 
 
+def registered(*, link: str, expires_at: datetime) -> dict[str, Any]:
+    return {"activationLink": link, "expiresAt": format_time(expires_at)}
+
+
+def notice(told: Notice) -> dict[str, str]:
+    named = {} if told.name is None else {"name": told.name}
+    return {"id": str(told.id), "kind": told.kind, "at": format_time(told.at), **named}
+
+
 def activated(
-    *, binding_id: UUID, certificates: tuple[bytes, ...], subject: str, relying_party: RelyingParty
+    *,
+    binding_id: UUID,
+    certificates: tuple[bytes, ...],
+    subject: str,
+    relying_party: RelyingParty,
+    recovery: bool,
 ) -> dict[str, Any]:
     return {
         "bindingId": str(binding_id),
         "certificates": [b64(certificate) for certificate in certificates],
         "subject": subject,
         "relyingParty": {"id": relying_party.id, "name": relying_party.name},
+        "recovery": recovery,
     }
 
 

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from gateway import __version__
 from gateway.core.certpath import TrustStore, load_certificate
+from gateway.core.client import ClientRules
 from gateway.core.errors import GatewayError, MisuseError, ProfileNotAvailable
 from gateway.core.model import BindingState, Caller, DeviceBinding, Kind, RelyingParty
 from gateway.core.profile import SignatureProfile, reaches
@@ -25,18 +26,34 @@ SOFTWARE = f"mobileid-gateway {__version__}"
 
 @dataclass(frozen=True, slots=True)
 class ActivationRules:
-    """How activation codes are; the RTS bounds are held by the configuration."""
+    """How activation codes are, and who may activate what; the bounds are held by the configuration."""
 
-    code_digits: int
+    code_length: int
+    code_alphabet: str
+    """Different digits and capitals, each of which stands for its place in this order."""
     lifetime_seconds: int
     max_failures: int
+    artifact_lifetime_seconds: int
+    max_devices: int
+    """Of one subject, ACTIVE and LOCKED."""
+    recovery_codes: bool
+    """Whether devices leave a recovery code, and registrations for recovery are opened."""
     secret: bytes
-    """32 bytes: codes are derived from it, so that none is ever stored."""
+    """32 bytes: codes and artifacts are derived from it, so that none is ever stored."""
 
     def code(self, registration_id: UUID) -> str:
-        """The decimal code of a registration: HMAC-SHA-256 of its id, modulo 10 to the digits."""
+        """The code of a registration: HMAC-SHA-256 of its id, as a number in the alphabet's own base."""
         mac = hmac.digest(self.secret, b"activation-code:" + registration_id.bytes, hashlib.sha256)
-        return str(int.from_bytes(mac, "big") % 10**self.code_digits).zfill(self.code_digits)
+        rest, base = int.from_bytes(mac, "big"), len(self.code_alphabet)
+        code = ""
+        for _ in range(self.code_length):
+            rest, place = divmod(rest, base)
+            code = self.code_alphabet[place] + code
+        return code
+
+    def artifact(self, registration_id: UUID) -> bytes:
+        """The artifact of a registration: 256 bits that nobody without the secret can tell from random."""
+        return hmac.digest(self.secret, b"registration-artifact:" + registration_id.bytes, hashlib.sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +66,7 @@ class Gateway:
     seal_key: SealKey
     trust: TrustStore
     activation: ActivationRules
+    clients: ClientRules
     clock: Clock
     waits: Waits
     public_url: str

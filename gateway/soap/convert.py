@@ -15,7 +15,7 @@ from gateway.core.transaction import Transaction
 from gateway.ports import StoredEvidence
 from gateway.services.context import Heartbeat
 from gateway.services.devices import DeviceView, PinResetView
-from gateway.services.enrolment import Activation, RegistrationView
+from gateway.services.enrolment import Activation, IssuedArtifact, RegistrationView
 from gateway.services.starts import Asked, AskedPayment
 from gateway.soap import types
 
@@ -62,13 +62,25 @@ def registration(value: RegistrationView) -> Any:
         state=value.state.value,
         createdAt=value.created_at,
         expiresAt=value.expires_at,
-        activation=_activation(value.activation) if value.activation else None,
+        activation=_activation(value.activation) if value.activation and value.activation.code else None,
         deviceId=value.binding_id,
+        purpose=value.purpose.value,
+        recovery=_recovery(value.activation) if value.activation and not value.activation.code else None,
+    )
+
+
+def issued_artifact(value: IssuedArtifact) -> Any:
+    return types.IssueRegistrationArtifactResponse(
+        registration=registration(value.registration), artifact=value.artifact, deepLink=value.link
     )
 
 
 def _activation(value: Activation) -> Any:
     return types.Activation(activationId=value.id, activationCode=value.code, qrPayload=value.qr_payload)
+
+
+def _recovery(value: Activation) -> Any:
+    return types.RecoveryActivation(activationId=value.id, qrPayload=value.qr_payload)
 
 
 def transaction(value: Transaction) -> Any:

@@ -50,9 +50,24 @@ class MobileIdGateway(Service):  # type: ignore[misc]
             request_id=request.requestId,
             external_ref=request.externalRef,
             attributes=convert.attributes(request.attribute),
+            purpose=request.purpose,
             at=call.at,
         )
         return types.StartRegistrationResponse(registration=convert.registration(found))
+
+    @_operation(types.IssueRegistrationArtifactResponse, types.IssueRegistrationArtifact)
+    def IssueRegistrationArtifact(ctx: Any, request: Any) -> Any:
+        call: Call = ctx.udc
+        found = enrolment.issue_artifact(
+            call.gw,
+            call.caller,
+            request_id=request.requestId,
+            external_ref=request.externalRef,
+            attributes=convert.attributes(request.attribute),
+            purpose=request.purpose,
+            at=call.at,
+        )
+        return convert.issued_artifact(found)
 
     @_operation(types.GetRegistrationResponse, types.GetRegistration)
     def GetRegistration(ctx: Any, request: Any) -> Any:

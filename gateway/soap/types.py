@@ -56,6 +56,8 @@ Activation = _type(
     ("qrPayload", _one(Unicode)),
 )
 
+RecoveryActivation = _type("RecoveryActivation", ("activationId", _one(Uuid)), ("qrPayload", _one(Unicode)))
+
 Registration = _type(
     "Registration",
     ("registrationId", _one(Uuid)),
@@ -64,6 +66,8 @@ Registration = _type(
     ("expiresAt", _one(DateTime)),
     ("activation", _optional(Activation)),
     ("deviceId", _optional(Uuid)),
+    ("purpose", _optional(Unicode)),
+    ("recovery", _optional(RecoveryActivation)),
 )
 
 Transaction = _type(
@@ -142,6 +146,7 @@ StartRegistration = _type(
     ("requestId", _one(Unicode)),
     ("externalRef", _one(Unicode)),
     ("attribute", _many(IdentityAttribute)),
+    ("purpose", _optional(Unicode)),
 )
 
 StartRegistrationResponse = _type("StartRegistrationResponse", ("registration", _one(Registration)))
@@ -149,6 +154,21 @@ StartRegistrationResponse = _type("StartRegistrationResponse", ("registration", 
 GetRegistration = _type("GetRegistration", ("registrationId", _one(Uuid)))
 
 GetRegistrationResponse = _type("GetRegistrationResponse", ("registration", _one(Registration)))
+
+IssueRegistrationArtifact = _type(
+    "IssueRegistrationArtifact",
+    ("requestId", _one(Unicode)),
+    ("externalRef", _one(Unicode)),
+    ("attribute", _many(IdentityAttribute)),
+    ("purpose", _optional(Unicode)),
+)
+
+IssueRegistrationArtifactResponse = _type(
+    "IssueRegistrationArtifactResponse",
+    ("registration", _one(Registration)),
+    ("artifact", _one(Unicode)),
+    ("deepLink", _one(Unicode)),
+)
 
 _SUBJECT_AND_PROFILE: Final = (
     ("requestId", _one(Unicode)),

@@ -17,37 +17,30 @@ from datetime import datetime
 from uuid import UUID
 
 from gateway.core.model import DeviceBinding, DeviceEvent, HistoryEntry, LockReason, PinReset, uuid7
-from gateway.core.transaction import Event, State
 from gateway.storage import rows
-from gateway.storage.queries import EVENT, LOCK_SUBJECT_OF_BINDING, NOT_ERASED, RECORDED, Queries
+from gateway.storage.queries import (
+    EVENT,
+    LOCK_SUBJECT_OF_BINDING,
+    NOT_ERASED,
+    RECORDED,
+    Queries,
+    ends_with,
+)
 
 _END_PIN_RESETS = """UPDATE pin_reset SET state = 'CANCELLED'
     WHERE relying_party = %(rp)s AND binding_id = %(binding)s AND state = 'PENDING';
 """
 _FAILED = "b.state = 'LOCKED' AND b.lock_reason = 'failures'"
 """Locked by its tries alone: a PIN reset is the way back, and a lock with another reason shuts that."""
+_NOBODY_ELSE = """NOT EXISTS (
+            SELECT 1 FROM binding o WHERE o.relying_party = m.relying_party AND o.subject_id = m.subject_id
+                AND o.id <> m.id AND o.state <> 'REVOKED')"""
+"""No other device of the subject could decide it."""
 _REVOKE = f"""WITH moved AS (
     UPDATE binding SET state = 'REVOKED', lock_reason = NULL
     WHERE relying_party = %(rp)s AND id = %(binding)s AND state IN ('ACTIVE', 'LOCKED')
     RETURNING relying_party, id, subject_id, state, certificate_sha256
-), listed AS (
-    INSERT INTO revoked_certificate (issuer, serial, revoked_at)
-    SELECT c.issuer, c.serial, %(at)s FROM moved m JOIN certificate c
-        ON c.relying_party = m.relying_party AND c.sha256 = m.certificate_sha256
-    ON CONFLICT DO NOTHING
-), ended AS (
-    UPDATE transaction t SET state = %(ended)s FROM moved m
-    WHERE t.relying_party = m.relying_party AND t.subject_id = m.subject_id
-        AND t.state IN ('REQUESTED', 'PENDING') AND t.expires_at > %(at)s
-        AND (t.binding_id = m.id OR t.binding_id IS NULL AND NOT EXISTS (
-            SELECT 1 FROM binding o WHERE o.relying_party = m.relying_party AND o.subject_id = m.subject_id
-                AND o.id <> m.id AND o.state <> 'REVOKED'))
-    RETURNING t.relying_party, t.id, t.state
-), told AS (
-    {EVENT} SELECT relying_party,   -- an id for each: this call's millisecond, and random bits
-        overlay(gen_random_uuid()::text PLACING left(%(event)s::text, 15) FROM 1)::uuid,
-        'transaction', id, %(end)s, state, 'device-revoked', %(at)s FROM ended
-)"""
+), {ends_with("moved", undecided=_NOBODY_ELSE)}"""
 _START_PIN_RESET = f"""WITH r AS (
     INSERT INTO pin_reset (relying_party, id, binding_id, subject_id, state, created_at, expires_at,
         request_index, request_digest)
@@ -215,8 +208,8 @@ class DeviceQueries(Queries):
     ) -> bool:
         return self._moved(
             relying_party,
-            LOCK_SUBJECT_OF_BINDING + _END_PIN_RESETS + _REVOKE,
-            {"binding": binding_id, "ended": str(State.BLOCKED), "end": str(Event.BLOCK)},
+            LOCK_SUBJECT_OF_BINDING + _REVOKE,
+            {"binding": binding_id},
             entity="binding",
             event=DeviceEvent.REVOKE,
             at=at,

@@ -26,6 +26,7 @@ from gateway.storage import rows
 from gateway.storage.callbacks import CallbackQueries
 from gateway.storage.devices import DeviceQueries
 from gateway.storage.enrolment import EnrolmentQueries
+from gateway.storage.notices import NoticeQueries
 from gateway.storage.pool import Row
 from gateway.storage.queries import EVENT, NOT_ERASED
 from gateway.storage.work import WorkQueries
@@ -85,7 +86,7 @@ WITH moved AS (
 )"""
 
 
-class PostgresStore(EnrolmentQueries, DeviceQueries, WorkQueries, CallbackQueries):
+class PostgresStore(EnrolmentQueries, DeviceQueries, NoticeQueries, WorkQueries, CallbackQueries):
     """Store, WorkStore and CrlStore over one pool."""
 
     # transactions

@@ -19,7 +19,7 @@ from typing import Any
 from uuid import UUID
 
 from gateway.core.model import uuid7
-from gateway.core.transaction import Transaction
+from gateway.core.transaction import Event, State, Transaction
 from gateway.storage import rows
 from gateway.storage.envelope import BlindIndex, KeyRing, SubjectKey
 from gateway.storage.pool import Pool
@@ -40,9 +40,37 @@ LOCK_SUBJECT_OF_BINDING = """SELECT 1 FROM subject s
     WHERE b.relying_party = %(rp)s AND b.id = %(binding)s FOR NO KEY UPDATE OF s;
 """
 """A statement of its own: the next one sees what the last holder left."""
+EVENT_OF_EACH = "overlay(gen_random_uuid()::text PLACING left(%(event)s::text, 15) FROM 1)::uuid"
+"""An id for each row: this call's millisecond, and random bits."""
 NOT_ERASED = (
     "EXISTS (SELECT 1 FROM subject_key k WHERE k.relying_party = %(rp)s AND k.subject_id = %(subject)s)"
 )
+
+
+def ends_with(revoked: str, *, undecided: str = "false") -> str:
+    """What ends with the bindings that the CTE ``revoked`` returns: they go on the revocation list, and their
+    PIN resets and what they alone could still have decided end.
+
+    ``undecided`` says of a transaction t that no device has claimed whether it ends with the binding m.
+    """
+    return f"""listed AS (
+    INSERT INTO revoked_certificate (issuer, serial, revoked_at)
+    SELECT c.issuer, c.serial, %(at)s FROM {revoked} m JOIN certificate c
+        ON c.relying_party = m.relying_party AND c.sha256 = m.certificate_sha256
+    ON CONFLICT DO NOTHING
+), no_reset AS (
+    UPDATE pin_reset p SET state = 'CANCELLED' FROM {revoked} m
+    WHERE p.relying_party = m.relying_party AND p.binding_id = m.id AND p.state = 'PENDING'
+), blocked AS (
+    UPDATE transaction t SET state = '{State.BLOCKED}' FROM {revoked} m
+    WHERE t.relying_party = m.relying_party AND t.subject_id = m.subject_id
+        AND t.state IN ('REQUESTED', 'PENDING') AND t.expires_at > %(at)s
+        AND (t.binding_id = m.id OR t.binding_id IS NULL AND {undecided})
+    RETURNING t.relying_party, t.id, t.state
+), told AS (
+    {EVENT} SELECT relying_party, {EVENT_OF_EACH}, 'transaction', id, '{Event.BLOCK}', state,
+        'device-revoked', %(at)s FROM blocked
+)"""
 
 
 class Vault:

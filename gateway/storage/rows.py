@@ -30,6 +30,7 @@ from gateway.core.model import (
     PinResetState,
     RawAssertion,
     Registration,
+    RegistrationPurpose,
     RegistrationState,
     Subject,
 )
@@ -43,12 +44,13 @@ from gateway.storage.pool import Row
 KEY = "k.subject_id, k.wrapped"
 SUBJECT = "s.pseudonym, s.external_ref, s.attributes, s.created_at"
 REGISTRATION = (
-    "r.id, r.subject_id, r.activation_id, r.state, r.failures, r.created_at, r.expires_at, r.binding_id"
+    "r.id, r.subject_id, r.activation_id, r.state, r.failures, r.created_at, r.expires_at, r.binding_id,"
+    " r.purpose"
 )
 BINDING = (
     "b.id, b.name, b.platform, b.state, b.signing_key, b.transport_key, b.pin_key, c.der,"
     " b.attestation_format, b.attestation_verdict, b.attestation_object, b.failures, b.bound_at,"
-    " b.lock_reason, b.locked_methods, b.pin_version"
+    " b.lock_reason, b.locked_methods, b.pin_version, b.client_name, b.client_version"
 )
 PIN_RESET = "p.id, p.binding_id, p.subject_id, p.state, p.failures, p.created_at, p.expires_at"
 TRANSACTION = (
@@ -89,7 +91,7 @@ def read_subject(key: SubjectKey, *, subject_id: UUID, row: Row) -> Subject:
 
 
 def read_registration(relying_party: str, *, row: Row) -> Registration:
-    id_, subject_id, activation_id, state, failures, created_at, expires_at, binding_id = row
+    id_, subject_id, activation_id, state, failures, created_at, expires_at, binding_id, purpose = row
     return Registration(
         relying_party=relying_party,
         id=id_,
@@ -100,6 +102,7 @@ def read_registration(relying_party: str, *, row: Row) -> Registration:
         created_at=created_at,
         expires_at=expires_at,
         binding_id=binding_id,
+        purpose=RegistrationPurpose(purpose),
     )
 
 
@@ -123,12 +126,15 @@ def seal_binding(key: SubjectKey, *, binding: DeviceBinding, push_target: str | 
         "attestation_verdict": binding.attestation.verdict,
         "attestation_object": key.seal(binding.attestation.object, column="attestation_object", **place),
         "bound_at": binding.bound_at,
+        "client_name": binding.client_name,
+        "client_version": binding.client_version,
     }
 
 
 def read_binding(key: SubjectKey, *, subject_id: UUID, row: Row) -> DeviceBinding:
     id_, name, platform, state, signing, transport, pin, certificate, *rest = row
-    format_, verdict, object_, failures, bound_at, lock_reason, locked_methods, pin_version = rest
+    format_, verdict, object_, failures, bound_at, lock_reason, locked_methods, pin_version, *app = rest
+    client_name, client_version = app
     place = {"table": "binding", "row": str(id_)}
     return DeviceBinding(
         relying_party=key.relying_party,
@@ -145,6 +151,8 @@ def read_binding(key: SubjectKey, *, subject_id: UUID, row: Row) -> DeviceBindin
         lock_reason=None if lock_reason is None else LockReason(lock_reason),
         locked_methods=frozenset(map(Factor, locked_methods)),
         pin_version=pin_version,
+        client_name=client_name,
+        client_version=client_version,
     )
 
 
@@ -168,6 +176,10 @@ def read_pin_reset(relying_party: str, *, row: Row) -> PinReset:
         created_at=created_at,
         expires_at=expires_at,
     )
+
+
+def read_name(key: SubjectKey, *, binding_id: UUID, sealed: bytes) -> str:
+    return key.open(sealed, table="binding", column="name", row=str(binding_id)).decode()
 
 
 def read_push_target(key: SubjectKey, *, binding_id: UUID, sealed: bytes) -> str:
@@ -246,6 +258,22 @@ def seal_digest(key: SubjectKey, *, table: str, id_: UUID, digest: bytes) -> byt
 
 def read_digest(key: SubjectKey, *, table: str, id_: UUID, sealed: bytes) -> bytes:
     return key.open(sealed, table=table, column="request_digest", row=str(id_))
+
+
+def seal_activation(key: SubjectKey, *, registration_id: UUID, digest: bytes) -> bytes:
+    return key.seal(digest, table="registration", column="activation_digest", row=str(registration_id))
+
+
+def read_activation(key: SubjectKey, *, registration_id: UUID, sealed: bytes) -> bytes:
+    return key.open(sealed, table="registration", column="activation_digest", row=str(registration_id))
+
+
+def seal_recovery(key: SubjectKey, *, recovery_id: UUID, digest: bytes) -> bytes:
+    return key.seal(digest, table="recovery", column="digest", row=str(recovery_id))
+
+
+def read_recovery(key: SubjectKey, *, recovery_id: UUID, sealed: bytes) -> bytes:
+    return key.open(sealed, table="recovery", column="digest", row=str(recovery_id))
 
 
 def seal_document(key: SubjectKey, *, evidence: StoredEvidence) -> bytes:

@@ -23,6 +23,8 @@ _HAS_KEY = (
     " WHERE k.relying_party = transaction.relying_party AND k.subject_id = transaction.subject_id)"
 )
 """What an erased subject left is nobody's work."""
+_NOTICE_WAKES = timedelta(days=1)
+"""How long a device is woken for a notice that it has not seen."""
 
 
 class WorkQueries(Queries):
@@ -89,14 +91,19 @@ class WorkQueries(Queries):
     def take_wakes(
         self, relying_party: str, *, at: datetime, lease_seconds: int, limit: int
     ) -> Sequence[Wake]:
-        """``attempts`` counts this one. An entry whose transaction no longer waits to be notified goes."""
+        """``attempts`` counts this one. An entry goes where its transaction no longer waits to be notified,
+        or its device has seen its notices."""
         found = self._pool.run(
             relying_party,
             """WITH due AS (
-                SELECT w.relying_party, w.id, t.subject_id,
-                    t.state = 'REQUESTED' AND t.expires_at > %(at)s AS alive
-                FROM wake w JOIN transaction t
+                SELECT w.relying_party, w.id, COALESCE(t.subject_id, a.subject_id) AS subject_id,
+                    CASE WHEN w.binding_id IS NULL THEN t.state = 'REQUESTED' AND t.expires_at > %(at)s
+                    ELSE EXISTS (SELECT 1 FROM notice n
+                        WHERE n.relying_party = w.relying_party AND n.binding_id = w.binding_id
+                            AND n.seen_at IS NULL AND n.at > %(notices_since)s) END AS alive
+                FROM wake w LEFT JOIN transaction t
                     ON t.relying_party = w.relying_party AND t.id = w.transaction_id
+                LEFT JOIN binding a ON a.relying_party = w.relying_party AND a.id = w.binding_id
                 WHERE w.relying_party = %(rp)s AND w.due_at <= %(at)s
                 ORDER BY w.due_at LIMIT %(limit)s FOR UPDATE OF w SKIP LOCKED
             ), gone AS (
@@ -105,16 +112,22 @@ class WorkQueries(Queries):
             ), taken AS (
                 UPDATE wake w SET attempts = w.attempts + 1, due_at = %(again)s FROM due d
                 WHERE w.relying_party = d.relying_party AND w.id = d.id AND d.alive
-                RETURNING w.relying_party, w.id, w.transaction_id, w.attempts, d.subject_id
+                RETURNING w.relying_party, w.id, w.transaction_id, w.binding_id, w.attempts, d.subject_id
             )
             SELECT n.id, n.transaction_id, n.attempts, k.subject_id, k.wrapped, b.id, b.push_target
             FROM taken n JOIN subject_key k USING (relying_party, subject_id)
             LEFT JOIN binding b ON b.relying_party = n.relying_party AND b.subject_id = n.subject_id
-                AND b.state = 'ACTIVE'
+                AND b.state = 'ACTIVE' AND b.push_target IS NOT NULL
+                AND (n.binding_id IS NULL OR b.id = n.binding_id)
             ORDER BY n.id, b.id""",
-            {"at": at, "again": at + timedelta(seconds=lease_seconds), "limit": limit},
+            {
+                "at": at,
+                "again": at + timedelta(seconds=lease_seconds),
+                "limit": limit,
+                "notices_since": at - _NOTICE_WAKES,
+            },
         )
-        entries: dict[UUID, tuple[UUID, int, list[str]]] = {}
+        entries: dict[UUID, tuple[UUID | None, int, list[str]]] = {}
         for id_, transaction_id, attempts, subject_id, wrapped, binding_id, sealed in found:
             _, _, targets = entries.setdefault(id_, (transaction_id, attempts, []))
             if sealed is not None:

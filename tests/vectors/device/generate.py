@@ -24,9 +24,10 @@ from cryptography.x509.oid import NameOID
 
 from gateway.authenticator.pin import DOMAIN, P256_ORDER, pin_key
 from gateway.core import httpsig, statement, xades
-from gateway.core.activation import ActivationLink, proof_bytes
+from gateway.core.activation import ActivationLink, ArtifactLink, proof_bytes, recovery_digest
 from gateway.core.canonical import b64
 from gateway.core.certpath import Role
+from gateway.core.client import Client
 from gateway.core.device_order import Purpose, order_bytes
 from gateway.core.keys import spki_of
 from gateway.core.model import Decision, DeviceKeys, Kind, RelyingParty, format_time
@@ -44,6 +45,8 @@ PIN_SECRET = hashlib.sha256(b"vector:pin-secret").digest()
 PIN = "271828"
 NEW_PIN_SECRET = hashlib.sha256(b"vector:new-pin-secret").digest()
 NEW_PIN = "314159"
+RECOVERY = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+CLIENT = Client("bank-app-android", "1.6.0")
 
 TEXT = "I borrow € 348.500,00 at 3 % < 4 %.\n\n\"Agreed\" & 'accepted'\u00a0– ]]> ok."
 CONTENT = Content(
@@ -201,6 +204,41 @@ def activation() -> dict[str, Any]:
     }
 
 
+def reactivation() -> dict[str, Any]:
+    """The activation of before, of a device that replaces a binding and leaves a recovery code."""
+    made = activation()
+    body = made["request"]["body"]
+    private = {
+        "signing": key("signing-2"),
+        "transport": key("transport-2"),
+        "pin": pin_key(PIN, secret=PIN_SECRET),
+    }
+    keys = DeviceKeys(**{role: spki_of(held.public_key()) for role, held in private.items()})
+    digest = recovery_digest(RECOVERY)
+    ca_key = hashlib.sha256(spki_of(key("device-ca").public_key())).digest()
+    data = proof_bytes(
+        relying_party=BANK.id, activation_id=ACTIVATION, keys=keys, former=BINDING, recovery_digest=digest
+    )
+    body |= {
+        "keys": {role: b64(getattr(keys, role)) for role in private},
+        "proofs": {role: b64(sign(held, data)) for role, held in private.items()},
+        "former": {"bindingId": str(BINDING), "proof": b64(sign(key("transport"), data))},
+        "recoveryDigest": b64(digest),
+        "client": {"name": CLIENT.name, "version": CLIENT.version},
+    }
+    return {
+        "relyingParty": BANK.id,
+        "activationId": str(ACTIVATION),
+        "formerTransportKey": b64(spki_of(key("transport").public_key())),
+        "recoveryCode": RECOVERY,
+        "proofBytes": data.decode("ascii"),
+        "registrationLink": ArtifactLink(
+            BANK.id, hashlib.sha256(b"vector:artifact").digest(), GATEWAY, ca_key
+        ).text(),
+        "request": made["request"],
+    }
+
+
 def requests() -> dict[str, Any]:
     body = json.dumps(
         {
@@ -212,9 +250,10 @@ def requests() -> dict[str, Any]:
     )
     base = f"{GATEWAY}/device/v1/{BANK.id}/transactions"
     cases = []
-    for name, method, url, content in (
-        ("list", "GET", base, ""),
-        ("assertion", "POST", f"{base}/{TRANSACTION}/assertion", body),
+    for name, method, url, content, client in (
+        ("list", "GET", base, "", None),
+        ("assertion", "POST", f"{base}/{TRANSACTION}/assertion", body, None),
+        ("list-with-client", "GET", base, "", CLIENT),
     ):
         signed: list[bytes] = []
 
@@ -230,6 +269,7 @@ def requests() -> dict[str, Any]:
             nonce=b64(hashlib.sha256(name.encode()).digest()[:16]).rstrip("=").translate(_URL_SAFE),
             at=SIGNING_TIME,
             signer=signer,
+            client=client,
         )
         cases.append(
             {
@@ -294,6 +334,7 @@ def files() -> Mapping[str, bytes]:
         "statement.json": statements(),
         "pin.json": pins(),
         "activation.json": activation(),
+        "reactivation.json": reactivation(),
         "request.json": requests(),
         "order.json": orders(),
     }
