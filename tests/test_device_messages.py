@@ -103,7 +103,7 @@ def test_what_is_not_one_strict_json_object_is_malformed(message: str, name: str
         parse(message, NOT_JSON[name])
 
 
-@pytest.mark.parametrize(("brackets", "refusal"), [(200, SchemaInvalid), (201, MalformedMessage)])
+@pytest.mark.parametrize(("brackets", "refusal"), [(400, SchemaInvalid), (401, MalformedMessage)])
 def test_brackets_are_counted_before_anything_is_parsed(brackets: int, refusal: type[GatewayError]) -> None:
     """At the limit the parser says what is wrong, past it nobody asks the parser."""
     with pytest.raises(refusal):
