@@ -427,9 +427,9 @@ def test_the_history_comes_in_pages_oldest_first(walk: Walk, bank: Bank, phone: 
     assert len(first.entries) == devices.HISTORY_PAGE
     assert first.next == first.entries[-1].id
     last = bank.ask("get_device_history", device_id=binding.id, after=first.next)
-    assert (len(last.entries), last.next) == (5, None)
+    assert (len(last.entries), last.next) == (6, None)
     entries = [*first.entries, *last.entries]
-    assert [entry.event for entry in entries] == ["BIND"] + ["RENAME"] * (devices.HISTORY_PAGE + 4)
+    assert [entry.event for entry in entries] == ["BIND", "ALERT"] + ["RENAME"] * (devices.HISTORY_PAGE + 4)
     assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)
 
 
@@ -457,7 +457,8 @@ def test_a_device_reaches_itself_alone(walk: Walk, bank: Bank, phone: Authentica
                 )
             )
             assert refused == "NOT_FOUND"
-    assert bank.history(second) == bank.history(phone) == [("BIND", "ACTIVE", "")]
+    assert bank.history(second) == [("BIND", "ACTIVE", "")]
+    assert bank.history(phone) == [("BIND", "ACTIVE", ""), ("ALERT", "ACTIVE", "new-device")]
 
 
 def test_the_panic_button_locks_and_only_the_bank_unlocks(bank: Bank, phone: Authenticator) -> None:

@@ -185,7 +185,7 @@ def test_what_a_row_is_of_is_there(world: World, database: Connections, of: str,
     "statement",
     [
         "UPDATE subject SET pseudonym = ''",
-        "UPDATE registration SET expires_at = now()",
+        "UPDATE registration SET created_at = now()",
         "UPDATE binding SET platform = ''",
         "UPDATE transaction SET kind = ''",
         "UPDATE wake SET transaction_id = id",

@@ -475,7 +475,7 @@ def test_a_repeated_start_answers_the_same(walk: Walk, bank: Bank, phone: Authen
     answers = at_once(*(lambda: start(bank, phone) for _ in range(8)))
     assert len({answer.id for answer in answers}) == 1
     assert {answer.code for answer in answers} == {answers[0].code}
-    assert [event for event, _, _ in bank.history(phone)] == ["BIND", "STARTPINRESET"]
+    assert [event for event, _, _ in bank.history(phone)] == ["BIND", "ALERT", "STARTPINRESET"]
     with pytest.raises(RequestIdReused):
         start(bank, second)
     assert bank.history(second) == [("BIND", "ACTIVE", "")]
@@ -497,7 +497,7 @@ def test_no_code_and_no_proof_stands_in_the_database_or_the_log(
     database: Connections,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    walk.reload(activation=replace(walk.gateway.activation, code_digits=12))
+    walk.reload(activation=replace(walk.gateway.activation, code_length=12))
     opened = start(bank, phone)
     assert opened.code is not None
     message = {**order(phone, Purpose.PIN_RESET), "code": opened.code}
