@@ -37,6 +37,7 @@ PREFIX: Final = "sandbox-"
 FAULT: Final = f"{PREFIX}fault-"
 PIN: Final = "271828"
 WRONG_PIN: Final = "000000"
+_ATTEMPTS: Final = 5
 OUTCOMES: Final[Mapping[str, str]] = {
     "approved": "approved at once: COMPLETED",
     "rejected-not-me": 'rejected at once as "not me": REJECTED',
@@ -147,7 +148,11 @@ def _reject(decision: Decision) -> Act:
 
 
 def _block(phones: MagicPhones, gw: Gateway, transaction: Transaction) -> None:
-    gw.store.finish(transaction, event=Event.BLOCK, reason="sandbox", at=gw.clock.now())
+    """As it stands at that moment: the wake-up may move it at the same time."""
+    for _ in range(_ATTEMPTS):
+        found = gw.store.transaction(transaction.relying_party, transaction.id)
+        if found is None or gw.store.finish(found, event=Event.BLOCK, reason="sandbox", at=gw.clock.now()):
+            return
 
 
 def _fail(phones: MagicPhones, gw: Gateway, transaction: Transaction) -> None:
