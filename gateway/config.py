@@ -39,6 +39,15 @@ OPERATIONS = frozenset(
         "GetAuthorisationProof",
         "GetEvidence",
         "VerifyEvidence",
+        "ListDevices",
+        "GetDevice",
+        "RenameDevice",
+        "LockDevice",
+        "UnlockDevice",
+        "RevokeDevice",
+        "GetDeviceHistory",
+        "StartPinReset",
+        "GetPinReset",
     }
 )
 """What a caller can be granted, as named in the WSDL."""

@@ -21,6 +21,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from gateway.core.callback import Callback
 from gateway.core.model import (
     DeviceBinding,
+    HistoryEntry,
+    LockReason,
+    PinReset,
     RawAssertion,
     Registration,
     RelyingParty,
@@ -140,8 +143,79 @@ class Store(Protocol):
         """ACTIVE -> LOCKED where max_failures is reached."""
         ...
 
-    def revoke(self, relying_party: str, binding_id: UUID, *, at: datetime) -> bool:
-        """ACTIVE or LOCKED -> REVOKED with the certificate's serial number on the revocation list, in one."""
+    # managed devices: each answers whether this very call moved something
+    def last_used(self, relying_party: str, binding_ids: Sequence[UUID]) -> Mapping[UUID, datetime]:
+        """When each last decided a transaction; one that never did is absent."""
+        ...
+
+    def rename(self, binding: DeviceBinding, *, name: str, reason: LockReason, at: datetime) -> bool:
+        """Of one that is not REVOKED."""
+        ...
+
+    def lock(self, relying_party: str, binding_id: UUID, *, reason: LockReason, at: datetime) -> bool:
+        """ACTIVE, or LOCKED by failures alone, -> LOCKED; pending PIN resets end."""
+        ...
+
+    def unlock(self, relying_party: str, binding_id: UUID, *, reason: LockReason, at: datetime) -> bool:
+        """LOCKED -> ACTIVE with no failures of the binding or its subject. Locked methods stay locked."""
+        ...
+
+    def lock_pin(self, relying_party: str, binding_id: UUID, *, reason: LockReason, at: datetime) -> bool:
+        """The method ``pin`` of one that is not REVOKED; pending PIN resets end."""
+        ...
+
+    def unlock_pin(self, relying_party: str, binding_id: UUID, *, reason: LockReason, at: datetime) -> bool:
+        """The method, with no failures of the binding or its subject; a LOCKED binding stays so."""
+        ...
+
+    def revoke(
+        self,
+        relying_party: str,
+        binding_id: UUID,
+        *,
+        at: datetime,
+        reason: LockReason = LockReason.CALLER,
+    ) -> bool:
+        """ACTIVE or LOCKED -> REVOKED with the certificate's serial number on the revocation list, in one
+        with the end of its PIN resets and of each undecided transaction that it had claimed, or that no
+        other device of the subject could take: those become BLOCKED."""
+        ...
+
+    def history(
+        self, relying_party: str, binding_id: UUID, *, after: UUID | None, limit: int
+    ) -> Sequence[HistoryEntry]:
+        """The binding's events, oldest first; those past ``after``, at most ``limit``."""
+        ...
+
+    def change_pin(self, binding: DeviceBinding, *, pin_key: bytes, at: datetime) -> bool:
+        """Overwrites the PIN's key with no failures of binding and subject; False where the binding is not
+        ACTIVE, its method ``pin`` is locked, or its PIN is no longer the one of the given value."""
+        ...
+
+    def start_pin_reset(
+        self, reset: PinReset, *, request_id: str, request_digest: bytes, at: datetime
+    ) -> tuple[PinReset, bytes] | None:
+        """Stores the reset and cancels the binding's pending ones; answers what now stands under the request
+        id and its request digest. None where nothing does: the binding is neither ACTIVE nor LOCKED by
+        failures, or is unknown."""
+        ...
+
+    def pin_reset(self, relying_party: str, pin_reset_id: UUID) -> PinReset | None: ...
+
+    def reserve_pin_reset_try(
+        self, relying_party: str, binding_id: UUID, *, max_failures: int, at: datetime
+    ) -> PinReset | None:
+        """Counts one failure of the binding's pending reset in advance, atomically; None where there is
+        none, or it is over or used up. The one that reaches max_failures is still given back."""
+        ...
+
+    def block_pin_reset(self, reset: PinReset, *, at: datetime) -> bool:
+        """PENDING -> BLOCKED after the last try failed."""
+        ...
+
+    def reset_pin(self, reset: PinReset, *, pin_key: bytes, at: datetime) -> bool:
+        """PENDING -> COMPLETED with the PIN's key overwritten, the method ``pin`` and what failures had
+        locked open, and no failures of binding and subject, in one."""
         ...
 
     # transactions

@@ -25,11 +25,23 @@ from lxml import etree
 from gateway.config import OPERATIONS
 from gateway.core.conclusion import Check, Conclusion, Indication, SubIndication
 from gateway.core.errors import GatewayError
-from gateway.core.model import Caller, Decision, Kind, RegistrationState
+from gateway.core.model import (
+    Attestation,
+    BindingState,
+    Caller,
+    Decision,
+    DeviceBinding,
+    DeviceKeys,
+    Factor,
+    HistoryEntry,
+    Kind,
+    PinResetState,
+    RegistrationState,
+)
 from gateway.core.transaction import State, Transaction
 from gateway.ports import StoredEvidence
 from gateway.resources import resource
-from gateway.services import authorisation, context, enrolment, evidence, starts, transactions
+from gateway.services import authorisation, context, devices, enrolment, evidence, starts, transactions
 from gateway.soap.application import soap_app
 from gateway.soap.envelope import TNS, SoapVersion
 from gateway.soap.security import (
@@ -110,6 +122,27 @@ REQUESTS = {
     "VerifyEvidence": (
         "<gw:VerifyEvidence><gw:document>\n  PGV2aWRlbmNlLz4=\n</gw:document></gw:VerifyEvidence>"
     ),
+    "ListDevices": "<gw:ListDevices><gw:externalRef>customer-4711</gw:externalRef></gw:ListDevices>",
+    "GetDevice": f"<gw:GetDevice><gw:deviceId>{ID}</gw:deviceId></gw:GetDevice>",
+    "RenameDevice": (
+        f"<gw:RenameDevice><gw:deviceId>{ID}</gw:deviceId><gw:name>Zoë's phone</gw:name></gw:RenameDevice>"
+    ),
+    "LockDevice": (
+        f"<gw:LockDevice><gw:deviceId>{ID}</gw:deviceId><gw:method>pin</gw:method>"
+        "<gw:reason>lost</gw:reason></gw:LockDevice>"
+    ),
+    "UnlockDevice": f"<gw:UnlockDevice><gw:deviceId>{ID}</gw:deviceId></gw:UnlockDevice>",
+    "RevokeDevice": (
+        f"<gw:RevokeDevice><gw:deviceId>{ID}</gw:deviceId><gw:reason>stolen</gw:reason></gw:RevokeDevice>"
+    ),
+    "GetDeviceHistory": (
+        f"<gw:GetDeviceHistory><gw:deviceId>{ID}</gw:deviceId><gw:after>{ID}</gw:after></gw:GetDeviceHistory>"
+    ),
+    "StartPinReset": (
+        "<gw:StartPinReset><gw:requestId>r-3</gw:requestId>"
+        f"<gw:deviceId>{ID}</gw:deviceId></gw:StartPinReset>"
+    ),
+    "GetPinReset": f"<gw:GetPinReset><gw:pinResetId>{ID}</gw:pinResetId></gw:GetPinReset>",
 }
 """One good request an operation; the prefix gw is bound by the envelope."""
 
@@ -147,6 +180,26 @@ CONCLUSION = Conclusion(
     checks=(Check(0, "bytes", True, "plain, bounded XML"), Check(1, "seal role", False, "")),
     evidence=None,
 )
+DEVICE = devices.DeviceView(
+    DeviceBinding(
+        relying_party="demo-bank",
+        id=UUID(ID),
+        subject_id=UUID(int=1),
+        name="Zoë's <phone>",
+        platform="android-16",
+        state=BindingState.ACTIVE,
+        keys=DeviceKeys(b"", b"", b""),
+        certificate=b"",
+        attestation=Attestation("none", "software"),
+        failures=2,
+        bound_at=NOW,
+        locked_methods=frozenset({Factor.PIN}),
+    ),
+    last_used_at=NOW,
+)
+PIN_RESET = devices.PinResetView(
+    UUID(ID), UUID(int=9), PinResetState.PENDING, NOW, NOW + timedelta(hours=1), "004711"
+)
 SERVICES: dict[str, tuple[Any, str, Any]] = {
     "Heartbeat": (context, "heartbeat", context.Heartbeat(NOW, "0.1.0", False)),
     "StartRegistration": (enrolment, "start_registration", REGISTRATION),
@@ -165,6 +218,25 @@ SERVICES: dict[str, tuple[Any, str, Any]] = {
         StoredEvidence("demo-bank", UUID(int=5), UUID(ID), "B-B", DOCUMENT, NOW),
     ),
     "VerifyEvidence": (evidence, "verify_evidence", CONCLUSION),
+    "ListDevices": (devices, "list_devices", (DEVICE, DEVICE)),
+    "GetDevice": (devices, "get_device", DEVICE),
+    "RenameDevice": (devices, "rename_device", DEVICE),
+    "LockDevice": (devices, "lock_device", DEVICE),
+    "UnlockDevice": (devices, "unlock_device", DEVICE),
+    "RevokeDevice": (devices, "revoke_device", DEVICE),
+    "GetDeviceHistory": (
+        devices,
+        "get_device_history",
+        devices.HistoryPage(
+            (
+                HistoryEntry(UUID(int=3), "BIND", "ACTIVE", "", NOW),
+                HistoryEntry(UUID(int=4), "LOCK", "LOCKED", "lost", NOW),
+            ),
+            next=UUID(int=4),
+        ),
+    ),
+    "StartPinReset": (devices, "start_pin_reset", PIN_RESET),
+    "GetPinReset": (devices, "get_pin_reset", PIN_RESET),
 }
 """Of each operation: the module and name of its service, and what the canned one answers."""
 

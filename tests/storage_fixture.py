@@ -34,6 +34,8 @@ from gateway.core.model import (
     DeviceKeys,
     IdentityAttribute,
     Kind,
+    PinReset,
+    PinResetState,
     RawAssertion,
     Registration,
     RegistrationState,
@@ -207,6 +209,26 @@ class World:
         device = self.device(subject)
         assert self.store.activate(registration, binding=device, push_target=push_target, at=NOW)
         return subject, device
+
+    def pin_reset(self, device: DeviceBinding, *, at: datetime = NOW) -> PinReset:
+        return PinReset(
+            relying_party=self.rp,
+            id=uuid7(at),
+            binding_id=device.id,
+            subject_id=device.subject_id,
+            state=PinResetState.PENDING,
+            failures=0,
+            created_at=at,
+            expires_at=at + timedelta(hours=1),
+        )
+
+    def start_pin_reset(
+        self, device: DeviceBinding, *, request_id: str | None = None, digest: bytes = b"d" * 32
+    ) -> PinReset | None:
+        started = self.store.start_pin_reset(
+            self.pin_reset(device), request_id=request_id or str(uuid4()), request_digest=digest, at=NOW
+        )
+        return None if started is None else started[0]
 
     def request(
         self, subject: Subject, *, kind: Kind = Kind.CONSENT_SIGNATURE, at: datetime = NOW

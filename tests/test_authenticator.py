@@ -102,6 +102,27 @@ def test_what_was_shown_is_what_the_bank_asked_and_what_was_signed(bank: Walk, p
     assert phone.waiting() == ()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bindingId": str(UUID(int=1))},
+        {"state": "ACTIVE\x1b[2J"},
+        {"lockedMethods": ["pin\n"]},
+        {"boundAt": "today"},
+        {"lockedMethods": [1]},
+        {"name": "Phone\x1b[2J"},
+        {"name": "a\u202eb"},
+    ],
+)
+def test_a_lie_about_the_device_is_not_repeated(
+    phone: Authenticator, wire: Wire, change: dict[str, Any]
+) -> None:
+    assert phone.status().name == "Phone"
+    wire.change = lambda answer: answer.update(change)
+    with pytest.raises((NotTrusted, CannotShow)):
+        phone.status()
+
+
 @pytest.mark.parametrize("decision", [Decision.REJECTED_NOT_ME, Decision.REJECTED_CANCELLED])
 def test_a_rejection_needs_no_pin(bank: Walk, phone: Authenticator, decision: Decision) -> None:
     transaction_id = bank.claimed(phone)

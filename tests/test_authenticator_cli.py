@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
@@ -24,6 +24,7 @@ from gateway.core.canonical import b64
 from gateway.core.keys import spki_of
 from gateway.core.model import Decision, format_time
 from gateway.core.shown import MARKDOWN
+from gateway.services import devices
 
 PASSPHRASE = "correct horse"
 
@@ -219,6 +220,52 @@ def test_markdown_is_printed_as_it_is_rendered(shell: Shell) -> None:
     assert shell("approve", str(started.id))[-1] == "COMPLETED"
 
 
+def test_a_device_is_managed_on_the_command_line(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = shell.activate("--name", "My phone")
+    device_id = UUID(line.split()[1])
+    keystore = shell.folder / cli.DEFAULT_KEYSTORE
+    gateway, caller, now = shell.bank.gateway, shell.bank.caller, shell.bank.clock.now
+    assert shell("device") == ["ACTIVE My phone"]
+    assert shell("rename", "Zoë's phone") == ["ACTIVE Zoë's phone"]
+    monkeypatch.setenv("MOBILEID_NEW_PIN", "314159")
+    before = keystore.read_bytes()
+    assert shell("change-pin") == ["ACTIVE Zoë's phone"]
+    assert keystore.read_bytes() != before
+    started = shell.bank.start()
+    shell("approve", str(started.id), status=1)
+    monkeypatch.setenv("MOBILEID_PIN", "314159")
+    assert shell("approve", str(started.id))[-1] == "COMPLETED"
+    devices.lock_device(gateway, caller, device_id=device_id, method="pin", reason="fraud", at=now())
+    assert shell("device") == ["ACTIVE without pin Zoë's phone"]
+    opened = devices.start_pin_reset(gateway, caller, request_id="r", device_id=device_id, at=now())
+    assert opened.code is not None
+    (shell.folder / "reset").write_text(opened.code + "\n")
+    monkeypatch.setenv("MOBILEID_NEW_PIN", "161803")
+    assert shell("reset-pin", "--reset-code-file", "reset") == ["ACTIVE Zoë's phone"]
+    (shell.folder / "pin").write_text("161803\n")
+    started = shell.bank.start()
+    assert shell("approve", str(started.id), "--pin-file", "pin")[-1] == "COMPLETED"
+    assert shell("lock") == ["LOCKED Zoë's phone"]
+    assert shell("revoke") == ["REVOKED Zoë's phone"]
+    assert not keystore.exists()
+
+
+def test_a_refused_change_of_the_pin_leaves_the_keystore(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell.activate()
+    keystore = shell.folder / cli.DEFAULT_KEYSTORE
+    before = keystore.read_bytes()
+    monkeypatch.setenv("MOBILEID_PIN", "000000")
+    monkeypatch.setenv("MOBILEID_NEW_PIN", "314159")
+    shell("change-pin", status=1)
+    assert "PROOF_REFUSED" in shell.err
+    monkeypatch.setenv("MOBILEID_RESET_CODE", "000000")
+    shell("reset-pin", status=1)
+    assert "PROOF_REFUSED" in shell.err
+    assert keystore.read_bytes() == before
+
+
 def test_the_link_can_come_on_standard_input(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     activation = shell.bank.register().activation
     assert activation is not None
@@ -250,6 +297,12 @@ def test_an_activation_never_overwrites_a_keystore(shell: Shell) -> None:
     assert "new file" in shell.err
 
 
+COMMANDS = [
+    *("activate", "list", "show", "approve", "reject"),
+    *("device", "rename", "lock", "revoke", "change-pin", "reset-pin"),
+]
+
+
 def test_what_is_refused_is_one_sentence_and_a_status(shell: Shell) -> None:
     shell("list", status=1)
     assert shell.err == "mobileid-gateway authenticator: The keystore cannot be read.\n"
@@ -261,7 +314,7 @@ def test_what_is_refused_is_one_sentence_and_a_status(shell: Shell) -> None:
     assert shell.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["activate", "list", "show", "approve", "reject"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_is_complete_and_no_secret_is_an_argument(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -272,5 +325,5 @@ def test_help_is_complete_and_no_secret_is_an_argument(
     text = capsys.readouterr().out
     for option in ("--keystore", "--passphrase-file", "MOBILEID_PASSPHRASE", "MOBILEID_PIN"):
         assert option in text
-    for secret in ("--pin ", "--passphrase ", "--code "):
+    for secret in ("--pin ", "--passphrase ", "--code ", "--new-pin ", "--reset-code "):
         assert secret not in text

@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import GatewayError, MalformedMessage, SchemaInvalid
 from gateway.core.model import Decision
-from gateway.device.messages import MAX_BRACKETS, parse_activation, parse_assertion
+from gateway.device.messages import (
+    MAX_BRACKETS,
+    parse_activation,
+    parse_assertion,
+    parse_name,
+    parse_pin_change,
+    parse_pin_reset,
+    parse_revocation,
+)
 
 VECTORS = Path(__file__).parent / "vectors" / "device"
 ACTIVATION: dict[str, Any] = json.loads((VECTORS / "activation.json").read_text())["request"]["body"]
@@ -24,13 +32,32 @@ ASSERTION: dict[str, Any] = json.loads(json.loads((VECTORS / "request.json").rea
 CANARY = "canary-4711"
 
 
+ORDERS: dict[str, Any] = {
+    case["purpose"]: case["body"] for case in json.loads((VECTORS / "order.json").read_text())["cases"]
+}
+
+
 def parse(message: str, body: bytes) -> object:
     if message == "activationRequest":
         return parse_activation(body, activation_id=UUID(int=1))
-    return parse_assertion(body)
+    return PARSERS[message](body)
 
 
-EXAMPLES = {"activationRequest": ACTIVATION, "assertionRequest": ASSERTION}
+PARSERS: dict[str, Any] = {
+    "assertionRequest": parse_assertion,
+    "nameRequest": parse_name,
+    "revocationRequest": parse_revocation,
+    "pinChangeRequest": parse_pin_change,
+    "pinResetRequest": parse_pin_reset,
+}
+EXAMPLES = {
+    "activationRequest": ACTIVATION,
+    "assertionRequest": ASSERTION,
+    "nameRequest": {"name": "Zoë's phone"},
+    "revocationRequest": ORDERS["device-revocation"],
+    "pinChangeRequest": ORDERS["pin-change"],
+    "pinResetRequest": ORDERS["pin-reset"],
+}
 
 
 def test_the_schema_is_a_schema() -> None:
@@ -99,6 +126,13 @@ WRONG: dict[str, list[Any]] = {
     ],
     "assertionRequest.signature": ["", "A" * 86 + "=", "A" * 88, None, 1],
     "assertionRequest.pinSignature": ["", "A" * 87 + "=", 1, []],
+    "nameRequest.name": ["", "x" * 65, 1, None, {}],
+    "revocationRequest.signature": ["", "A" * 86 + "=", None, 1],
+    "pinChangeRequest.signingTime": ["", "2026-03-02", "2026-03-02T09:30:45.0Z", 5],
+    "pinChangeRequest.pin": ["", "=", "AAA", "A" * 1004, 1, None],
+    "pinChangeRequest.oldPinSignature": ["", "A" * 86, None, 1],
+    "pinResetRequest.pinProof": ["", "A" * 86, None, 1],
+    "pinResetRequest.code": ["", "123", "1" * 65, "12 456", "１２３４５６", 123456, None],
 }
 CASES = [(path, value) for path, values in WRONG.items() for value in values]
 
@@ -191,6 +225,8 @@ JSON = {"content-type": "application/json"}
         f"{BASE}/activations",
         f"{BASE}/activations/{UUID(int=1)}/claim",
         f"{BASE}/claim/{UUID(int=1)}",
+        f"{BASE}/devices",
+        f"{BASE}/devices/{UUID(int=1)}/unlock",
         BASE.replace("v1", "v2") + "/transactions",
         BASE.replace("demo-bank", "Demo_Bank") + "/transactions",
         BASE.replace("demo-bank", "d" * 41) + "/transactions",
@@ -211,6 +247,8 @@ def test_any_other_method_is_told_which_is_allowed(face: Face) -> None:
         ("OPTIONS", f"{BASE}/transactions/{uuid4()}/claim", "POST"),
         ("get", f"{BASE}/transactions", "GET, POST"),
         ("PUT", f"{BASE}/transactions/{uuid4()}/assertion", "POST"),
+        ("POST", f"{BASE}/devices/{uuid4()}", "GET"),
+        ("GET", f"{BASE}/devices/{uuid4()}/lock", "POST"),
     ]:
         answer = face.call(method, url, {})
         assert (answer.status, answer.code) == (405, "METHOD_NOT_ALLOWED")

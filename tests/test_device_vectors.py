@@ -24,9 +24,9 @@ from device_harness import validator
 from lxml import etree
 
 FOLDER = Path(__file__).parent / "vectors" / "device"
-STATEMENTS, PINS, ACTIVATION, REQUESTS = (
+STATEMENTS, PINS, ACTIVATION, REQUESTS, ORDERS = (
     json.loads((FOLDER / f"{name}.json").read_text())
-    for name in ("statement", "pin", "activation", "request")
+    for name in ("statement", "pin", "activation", "request", "order")
 )
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
@@ -206,6 +206,28 @@ def test_the_signature_base_is_four_lines(case: dict[str, Any]) -> None:
     assert base == case["signatureBase"]
     signature = case["headers"]["signature"].removeprefix("device=:").removesuffix(":")
     verifies(REQUESTS["transportKey"], signature, base.encode())
+
+
+@pytest.mark.parametrize("case", ORDERS["cases"], ids=lambda case: case["purpose"])
+def test_an_order_is_signed_over_the_lines_as_written(case: dict[str, Any]) -> None:
+    body = case["body"]
+    lines = (
+        f"mobileid-gateway:{case['purpose']}:1\n"
+        f"relying-party {ORDERS['relyingParty']}\n"
+        f"binding {ORDERS['bindingId']}\n"
+        f"time {body['signingTime']}\n"
+    )
+    if "pin" in body:
+        lines += f"pin {body['pin']}\n"
+        verifies(body["pin"], body["pinProof"], lines.encode())
+    assert lines == case["orderBytes"]
+    assert hashlib.sha256(lines.encode()).hexdigest() == case["orderBytesSha256"]
+    assert body.get("code", "none") not in lines
+    verifies(ORDERS["signingKey"], body["signature"], lines.encode())
+    if case["purpose"] == "pin-change":
+        verifies(ORDERS["oldPinKey"], body["oldPinSignature"], lines.encode())
+    message = {"pin-change": "pinChange", "pin-reset": "pinReset", "device-revocation": "revocation"}
+    validator(f"{message[case['purpose']]}Request").validate(body)
 
 
 # The page itself.

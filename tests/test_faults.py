@@ -28,7 +28,7 @@ from gateway.core.errors import GatewayError, PushUnavailable, SealUnavailable, 
 from gateway.core.transaction import State
 from gateway.outbound.push import HttpPushSender
 from gateway.server import Server
-from gateway.services import evidence
+from gateway.services import devices, evidence
 from gateway.soap.application import soap_app
 from gateway.soap.security import CallerCredential, UsernameTokenAuthenticator
 from gateway.storage.embedded import Connections
@@ -140,6 +140,30 @@ def locked(bank: Bank) -> str:
     for _ in range(3):
         refused(lambda: phone.approve(transaction_id, pin="000000"))
     return bank.start()
+
+
+def pin_locked(bank: Bank) -> str:
+    device_id = bank.walk.phone().device.binding_id
+    devices.lock_device(
+        bank.walk.gateway,
+        bank.walk.caller,
+        device_id=device_id,
+        method="pin",
+        reason="lost",
+        at=bank.walk.clock.now(),
+    )
+    return bank.start()
+
+
+def revoked(bank: Bank) -> str:
+    phone = bank.walk.phone()
+    phone.revoke()
+    return bank.call("UnlockDevice", f"<deviceId>{phone.device.binding_id}</deviceId>")
+
+
+def wrong_old_pin(bank: Bank) -> str:
+    phone = bank.walk.phone()
+    return refused(lambda: phone.change_pin(old_pin="000000", new_pin="314159"))
 
 
 def activation(bank: Bank) -> str:
@@ -316,6 +340,8 @@ PROVOKED: Mapping[str, Callable[[Bank], str]] = {
     "NO_ACTIVE_DEVICE": lambda bank: (bank.walk.register(), bank.start())[1],
     "DEVICE_LOCKED": locked,
     "TRANSACTION_LIMIT_REACHED": too_many,
+    "METHOD_LOCKED": pin_locked,
+    "DEVICE_REVOKED": revoked,
     "CONFLICT": lost,
     "NOT_AUTHENTICATED": lambda bank: bank.call("Heartbeat", secret="wrong"),
     "NOT_PERMITTED": lambda bank: Bank(bank.walk, rights=frozenset()).call("Heartbeat"),
@@ -324,6 +350,7 @@ PROVOKED: Mapping[str, Callable[[Bank], str]] = {
     "DEVICE_NOT_AUTHENTICATED": unsigned,
     "CODE_REFUSED": no_code,
     "ASSERTION_REFUSED": wrong_pin,
+    "PROOF_REFUSED": wrong_old_pin,
     "STORE_UNAVAILABLE": no_database,
     "SEAL_UNAVAILABLE": no_seal,
     "PUSH_UNAVAILABLE": no_relay,

@@ -47,6 +47,7 @@ from gateway.core.model import Caller, Decision, IdentityAttribute, Kind
 from gateway.core.statement import Payee, Payment, from_fields, to_fields
 from gateway.core.verifier import verify_evidence
 from gateway.core.xmldsig import parse_document
+from gateway.services import devices
 from gateway.services.authorisation import get_authorisation_proof, redeem_authentication_code
 from gateway.services.context import heartbeat as heartbeat_of
 from gateway.services.enrolment import get_registration, start_registration
@@ -396,9 +397,10 @@ def test_a_subject_has_at_most_16_attributes(walk: Walk, count: int) -> None:
 def test_every_operation_needs_its_own_right(walk: Walk, operation: str) -> None:
     """All other rights do not make up for it; nothing else is wrong with the request."""
     registered = walk.register()
-    walk.phone()
+    device = walk.phone().device.binding_id
     started = walk.start().id
     gw, at = walk.gateway, walk.clock.now()
+    reset = devices.start_pin_reset(gw, walk.caller, request_id="r-0", device_id=device, at=at).id
     asks: dict[str, Callable[[Caller], object]] = {
         "Heartbeat": lambda by: heartbeat_of(gw, by, at=at),
         "StartRegistration": lambda by: start_registration(
@@ -420,6 +422,21 @@ def test_every_operation_needs_its_own_right(walk: Walk, operation: str) -> None
         "CancelTransaction": lambda by: cancel_transaction(gw, by, transaction_id=started, at=at),
         "GetEvidence": lambda by: get_evidence(gw, by, transaction_id=started, at=at),
         "VerifyEvidence": lambda by: judge_evidence(gw, by, document=PAID, at=at),
+        "ListDevices": lambda by: devices.list_devices(gw, by, external_ref="customer-1", at=at),
+        "GetDevice": lambda by: devices.get_device(gw, by, device_id=device, at=at),
+        "RenameDevice": lambda by: devices.rename_device(gw, by, device_id=device, name="New", at=at),
+        "LockDevice": lambda by: devices.lock_device(
+            gw, by, device_id=device, method=None, reason="lost", at=at
+        ),
+        "UnlockDevice": lambda by: devices.unlock_device(gw, by, device_id=device, method=None, at=at),
+        "RevokeDevice": lambda by: devices.revoke_device(gw, by, device_id=device, reason="lost", at=at),
+        "GetDeviceHistory": lambda by: devices.get_device_history(
+            gw, by, device_id=device, after=None, at=at
+        ),
+        "StartPinReset": lambda by: devices.start_pin_reset(
+            gw, by, request_id="r-1", device_id=device, at=at
+        ),
+        "GetPinReset": lambda by: devices.get_pin_reset(gw, by, pin_reset_id=reset, at=at),
     }
     assert asks.keys() == OPERATIONS
     with pytest.raises(NotPermitted):

@@ -16,9 +16,18 @@ from zeep.transports import Transport
 from gateway.config import OPERATIONS
 from gateway.core.conclusion import Indication, SubIndication
 from gateway.core.errors import leaves
-from gateway.core.model import Decision, Kind, RegistrationState
+from gateway.core.model import (
+    BindingState,
+    Decision,
+    DeviceEvent,
+    Kind,
+    LockReason,
+    PinResetState,
+    RegistrationState,
+)
 from gateway.core.transaction import State
 from gateway.resources import resource, resource_path
+from gateway.services.devices import METHODS
 from gateway.soap import types
 from gateway.soap.application import soap_app
 from gateway.soap.contract import COMMITTED_ADDRESS, contract
@@ -82,6 +91,11 @@ def test_schema_keeps_to_what_every_client_can_read() -> None:
         ("KnownTransactionKind", list(Kind)),
         ("KnownDecision", list(Decision)),
         ("KnownRegistrationState", list(RegistrationState)),
+        ("KnownDeviceState", list(BindingState)),
+        ("KnownDeviceMethod", sorted(METHODS)),
+        ("KnownDeviceReason", list(LockReason)),
+        ("KnownDeviceEvent", list(DeviceEvent)),
+        ("KnownPinResetState", list(PinResetState)),
         ("KnownIndication", list(Indication)),
         ("KnownSubIndication", list(SubIndication)),
     ],
@@ -383,6 +397,19 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "GetAuthorisationProof": {"transactionId": "019ab8e7-0000-7000-8000-00000000002a"},
     "GetEvidence": {"transactionId": "019ab8e7-0000-7000-8000-00000000002a"},
     "VerifyEvidence": {"document": b"<evidence/>"},
+    "ListDevices": {"externalRef": "c"},
+    "GetDevice": {"deviceId": "019ab8e7-0000-7000-8000-00000000002a"},
+    "RenameDevice": {"deviceId": "019ab8e7-0000-7000-8000-00000000002a", "name": "Zoë's phone"},
+    "LockDevice": {
+        "deviceId": "019ab8e7-0000-7000-8000-00000000002a",
+        "method": "pin",
+        "reason": "lost",
+    },
+    "UnlockDevice": {"deviceId": "019ab8e7-0000-7000-8000-00000000002a"},
+    "RevokeDevice": {"deviceId": "019ab8e7-0000-7000-8000-00000000002a", "reason": "stolen"},
+    "GetDeviceHistory": {"deviceId": "019ab8e7-0000-7000-8000-00000000002a"},
+    "StartPinReset": {"requestId": "r", "deviceId": "019ab8e7-0000-7000-8000-00000000002a"},
+    "GetPinReset": {"pinResetId": "019ab8e7-0000-7000-8000-00000000002a"},
 }
 
 

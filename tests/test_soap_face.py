@@ -119,6 +119,15 @@ ASKED: dict[str, dict[str, Any]] = {
     "GetAuthorisationProof": {"transaction_id": UUID(ID)},
     "GetEvidence": {"transaction_id": UUID(ID)},
     "VerifyEvidence": {"document": b"<evidence/>"},
+    "ListDevices": {"external_ref": "customer-4711"},
+    "GetDevice": {"device_id": UUID(ID)},
+    "RenameDevice": {"device_id": UUID(ID), "name": "Zoë's phone"},
+    "LockDevice": {"device_id": UUID(ID), "method": "pin", "reason": "lost"},
+    "UnlockDevice": {"device_id": UUID(ID), "method": None},
+    "RevokeDevice": {"device_id": UUID(ID), "reason": "stolen"},
+    "GetDeviceHistory": {"device_id": UUID(ID), "after": UUID(ID)},
+    "StartPinReset": {"request_id": "r-3", "device_id": UUID(ID)},
+    "GetPinReset": {"pin_reset_id": UUID(ID)},
 }
 REGISTRATION_TEXTS = [
     ("registration/registrationId", ID),
@@ -142,6 +151,26 @@ TRANSACTION_TEXTS = [
     ("transaction/amr[1]", "swk"),
     ("transaction/amr[2]", "pin"),
     ("transaction/channel", "backend"),
+]
+DEVICE_TEXTS = [
+    ("deviceId", ID),
+    ("name", "Zoë's <phone>"),
+    ("platform", "android-16"),
+    ("state", "ACTIVE"),
+    ("lockedMethod", "pin"),
+    ("boundAt", "2026-03-02T09:30:00Z"),
+    ("attestation", "software"),
+    ("failedTries", "2"),
+    ("lastUsedAt", "2026-03-02T09:30:00Z"),
+]
+ONE_DEVICE = [(f"device/{name}", text) for name, text in DEVICE_TEXTS]
+PIN_RESET_TEXTS = [
+    ("pinReset/pinResetId", ID),
+    ("pinReset/deviceId", str(UUID(int=9))),
+    ("pinReset/state", "PENDING"),
+    ("pinReset/createdAt", "2026-03-02T09:30:00Z"),
+    ("pinReset/expiresAt", "2026-03-02T10:30:00Z"),
+    ("pinReset/resetCode", "004711"),
 ]
 ANSWERED: dict[str, list[tuple[str, str]]] = {
     "Heartbeat": [("time", "2026-03-02T09:30:00Z"), ("version", "0.1.0"), ("database", "false")],
@@ -176,6 +205,24 @@ ANSWERED: dict[str, list[tuple[str, str]]] = {
         ("conclusion/check[2]/passed", "false"),
         ("conclusion/check[2]/says", None),  # type: ignore[list-item]
     ],
+    "ListDevices": [(f"device[{n}]/{name}", text) for n in (1, 2) for name, text in DEVICE_TEXTS],
+    "GetDevice": ONE_DEVICE,
+    "RenameDevice": ONE_DEVICE,
+    "LockDevice": ONE_DEVICE,
+    "UnlockDevice": ONE_DEVICE,
+    "RevokeDevice": ONE_DEVICE,
+    "GetDeviceHistory": [
+        ("entry[1]/at", "2026-03-02T09:30:00Z"),
+        ("entry[1]/event", "BIND"),
+        ("entry[1]/state", "ACTIVE"),
+        ("entry[2]/at", "2026-03-02T09:30:00Z"),
+        ("entry[2]/event", "LOCK"),
+        ("entry[2]/state", "LOCKED"),
+        ("entry[2]/reason", "lost"),
+        ("next", str(UUID(int=4))),
+    ],
+    "StartPinReset": PIN_RESET_TEXTS,
+    "GetPinReset": PIN_RESET_TEXTS,
 }
 
 

@@ -16,7 +16,7 @@ from sim import PROFILE
 from storage_fixture import KEYS, NOW, World, answer, as_superuser, make_store, sql
 
 from gateway.core.errors import InternalError, MisuseError, NotFound, RequestIdReused
-from gateway.core.model import Attestation, DeviceKeys, IdentityAttribute
+from gateway.core.model import Attestation, DeviceKeys, IdentityAttribute, LockReason
 from gateway.core.statement import AttachedDocument, Payee, Payment, ShownText
 from gateway.core.transaction import Event
 from gateway.storage.embedded import Connections
@@ -36,6 +36,7 @@ def whole(world: World) -> None:
     transaction = world.approved(subject, device)
     assert world.store.complete(transaction, evidence=world.evidence(transaction), at=NOW)
     assert world.store.remember_nonce(world.rp, device.id, "n", expires_at=NOW)
+    assert world.start_pin_reset(device)
     assert world.store.revoke(world.rp, device.id, at=NOW)
 
 
@@ -109,6 +110,22 @@ def test_another_relying_party_reaches_nothing(world: World, database: Connectio
     assert store.assertion(rp, transaction.id) is None
     assert not store.reserve_try(rp, device.id, max_failures=5)
     assert not store.revoke(rp, device.id, at=NOW)
+    for change in (store.lock, store.unlock, store.lock_pin, store.unlock_pin):
+        assert not change(rp, device.id, reason=LockReason.LOST, at=NOW)
+    away = replace(device, relying_party=rp)
+    assert not store.rename(away, name="New", reason=LockReason.CALLER, at=NOW)
+    assert not store.change_pin(away, pin_key=b"new", at=NOW)
+    assert store.history(rp, device.id, after=None, limit=9) == []
+    assert store.last_used(rp, [device.id]) == {}
+    reset = world.start_pin_reset(device)
+    assert reset is not None
+    assert other.start_pin_reset(device) is None
+    assert store.pin_reset(rp, reset.id) is None
+    assert store.reserve_pin_reset_try(rp, device.id, max_failures=5, at=NOW) is None
+    assert not store.block_pin_reset(replace(reset, relying_party=rp), at=NOW)
+    assert not store.reset_pin(replace(reset, relying_party=rp), pin_key=b"new", at=NOW)
+    assert world.store.pin_reset(world.rp, reset.id) == reset
+    assert world.store.binding(world.rp, device.id) == device
     foreign = replace(transaction, relying_party=rp)
     assert not store.claim(foreign, binding_id=device.id, at=NOW)
     assert not other.decide(foreign)
@@ -173,6 +190,9 @@ def test_what_is_only_added_cannot_be_changed_by_anybody(
         "UPDATE transaction SET expires_at = now()",
         "UPDATE binding SET signing_key = ''",
         "UPDATE binding SET certificate_sha256 = ''",
+        "UPDATE binding SET transport_key = ''",
+        "UPDATE pin_reset SET expires_at = now()",
+        "DELETE FROM pin_reset",
         "UPDATE subject_key SET wrapped = ''",
         "UPDATE crl SET der = ''",
         "DELETE FROM transaction",
@@ -242,7 +262,7 @@ def _canaries(database: Connections, world: World) -> dict[str, bytes]:
         for name in (
             "ref", "attribute", "device", "push", "pin", "object", "registration request",
             "transaction request", "digest", "title", "text", "payee", "account", "document name",
-            "bank", "evidence",
+            "bank", "evidence", "PIN reset request", "new name", "new pin",
         )
     }  # fmt: skip
     say = {name: value.decode() for name, value in canary.items()}
@@ -263,6 +283,9 @@ def _canaries(database: Connections, world: World) -> dict[str, bytes]:
         attestation=Attestation("none", "software", canary["object"]),
     )
     assert world.store.activate(registration, binding=device, push_target=say["push"], at=NOW)
+    assert world.store.rename(device, name=say["new name"], reason=LockReason.SUBJECT, at=NOW)
+    assert world.store.change_pin(device, pin_key=canary["new pin"], at=NOW)
+    assert world.start_pin_reset(device, request_id=say["PIN reset request"], digest=canary["digest"])
     blank = world.request(subject)
     asked = replace(
         blank,

@@ -190,7 +190,7 @@ def test_a_revoked_device_does_not_decide_afterwards(world: World) -> None:
         )
         assert revoked
         assert not world.decide(transaction)
-        assert world.load(transaction).state is (State.APPROVED if decided else State.PENDING)
+        assert world.load(transaction).state is (State.APPROVED if decided else State.BLOCKED)
 
 
 def test_each_wake_is_taken_once(world: World) -> None:

@@ -9,9 +9,10 @@ bytes, and is forgotten. How a content is put on a screen is left to the caller.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -20,13 +21,21 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.authenticator import shape
 from gateway.authenticator.client import Client, Transport, http_transport
-from gateway.authenticator.errors import CannotShow, FactorMissing, NotShown, NotTrusted, PinUnusable
+from gateway.authenticator.errors import (
+    CannotShow,
+    FactorMissing,
+    GatewayUnreachable,
+    NotShown,
+    NotTrusted,
+    PinUnusable,
+)
 from gateway.authenticator.keystore import Device
 from gateway.authenticator.pin import SECRET_BYTES, pin_key
 from gateway.authenticator.trust import check_certificates
 from gateway.core import statement, xades
 from gateway.core.activation import parse_link, proof_bytes
 from gateway.core.canonical import b64, unb64
+from gateway.core.device_order import Purpose, order_bytes
 from gateway.core.errors import GatewayError
 from gateway.core.keys import sign_p256, spki_of
 from gateway.core.model import (
@@ -47,6 +56,9 @@ PLATFORM: Final = "reference"
 _MAX_TEXT: Final = 200_000
 """Code points: the most that any signature profile allows."""
 _MAX_LINE: Final = 200
+_ATTEMPTS: Final = 3
+"""How often a change of PIN is sent, where no answer comes."""
+_WORD: Final = re.compile(r"[A-Za-z_-]{1,40}")
 _FACTORS: Final = frozenset({Factor.DEVICE, Factor.PIN})
 
 
@@ -81,6 +93,16 @@ class Decided:
     """To be shown now; nobody signed it."""
     authentication_code: str | None = None
     """Of what this device started itself: for the relying party's backend."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnDevice:
+    """This device as the gateway has it."""
+
+    name: str
+    state: str
+    locked_methods: tuple[str, ...]
+    bound_at: datetime
 
 
 class Authenticator:
@@ -238,6 +260,90 @@ class Authenticator:
             raise ValueError("an approval is no rejection")
         return self._decide(self._shown_before(transaction_id), decision=decision)
 
+    def status(self) -> OwnDevice:
+        """This device as the gateway has it."""
+        return self._device("GET")
+
+    def rename(self, name: str) -> OwnDevice:
+        return self._device("POST", "name", message={"name": name})
+
+    def lock(self) -> OwnDevice:
+        """The panic button: only the relying party unlocks."""
+        return self._device("POST", "lock")
+
+    def revoke(self) -> OwnDevice:
+        """Removes this device, for ever; the caller then deletes its keys."""
+        return self._device("POST", "revocation", message=self._order(Purpose.REVOCATION))
+
+    def change_pin(self, *, old_pin: str, new_pin: str) -> OwnDevice:
+        """Sets a new PIN; the caller keeps ``self.device``, whose secret for PINs is a new one.
+
+        An answer that got lost is asked for again with the same keys: what was taken is answered again.
+        """
+        secret = secrets.token_bytes(SECRET_BYTES)
+        old = pin_key(old_pin, secret=self.device.pin_secret)
+        new = pin_key(new_pin, secret=secret)
+        for left in reversed(range(_ATTEMPTS)):
+            order = self._order(Purpose.PIN_CHANGE, new_pin=new, old_pin=old)
+            try:
+                found = self._device("POST", "pin", message=order)
+                break
+            except GatewayUnreachable:
+                if not left:
+                    raise
+        self.device = replace(self.device, pin_secret=secret)
+        return found
+
+    def reset_pin(self, *, code: str, new_pin: str) -> OwnDevice:
+        """Sets a new PIN with the code from the relying party; the caller keeps ``self.device``."""
+        secret = secrets.token_bytes(SECRET_BYTES)
+        order = self._order(Purpose.PIN_RESET, new_pin=pin_key(new_pin, secret=secret))
+        found = self._device("POST", "pinreset", message={**order, "code": code})
+        self.device = replace(self.device, pin_secret=secret)
+        return found
+
+    def _order(
+        self,
+        purpose: Purpose,
+        *,
+        new_pin: ec.EllipticCurvePrivateKey | None = None,
+        old_pin: ec.EllipticCurvePrivateKey | None = None,
+    ) -> dict[str, Any]:
+        """What the person orders about this device, signed by every key that it takes."""
+        at = whole_seconds(self._clock())
+        key = None if new_pin is None else spki_of(new_pin.public_key())
+        data = order_bytes(
+            purpose,
+            relying_party=self.device.relying_party.id,
+            binding_id=self.device.binding_id,
+            at=at,
+            pin_key=key,
+        )
+        message = {"signingTime": format_time(at), "signature": b64(sign_p256(self.device.signing, data))}
+        if new_pin is not None and key is not None:
+            message |= {"pin": b64(key), "pinProof": b64(sign_p256(new_pin, data))}
+        if old_pin is not None:
+            message["oldPinSignature"] = b64(sign_p256(old_pin, data))
+        return message
+
+    def _device(self, method: str, verb: str = "", *, message: dict[str, Any] | None = None) -> OwnDevice:
+        path = f"devices/{self.device.binding_id}" + (f"/{verb}" if verb else "")
+        answer = shape.require(self._ask(method, path, message=message), shape.DEVICE)
+        _check_line(answer["name"], field="name")
+        try:
+            if answer["bindingId"] != str(self.device.binding_id):
+                raise ValueError("another device")
+            if not all(_WORD.fullmatch(word) for word in (answer["state"], *answer["lockedMethods"])):
+                raise ValueError("not a word")
+            return OwnDevice(
+                name=answer["name"],
+                state=answer["state"],
+                locked_methods=tuple(answer["lockedMethods"]),
+                bound_at=parse_time(answer["boundAt"]),
+            )
+        except ValueError as error:
+            raise NotTrusted("The gateway's answer about this device is malformed.") from error
+
     def _shown_before(self, transaction_id: UUID) -> Shown:
         try:
             return self._shown[transaction_id]
@@ -307,9 +413,11 @@ class Authenticator:
 
 def _check_line(text: str, *, field: str) -> None:
     try:
-        displayable(text, field=field, max_length=_MAX_LINE, multiline=False)
+        as_shown = displayable(text, field=field, max_length=_MAX_LINE, multiline=False)
     except GatewayError as error:
         raise CannotShow(f"The {field} cannot be shown faithfully. {error.message}") from error
+    if as_shown != text:
+        raise CannotShow(f"The {field} would be shown otherwise than it is signed.")
 
 
 def _check_text(shown: statement.ShownText) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from gateway.authenticator.authenticator import Authenticator, Decided, Shown
+from gateway.authenticator.authenticator import Authenticator, Decided, OwnDevice, Shown
 from gateway.authenticator.errors import AuthenticatorError
 from gateway.authenticator.keystore import Keystore
 from gateway.core.model import Decision, format_time
@@ -30,8 +30,16 @@ secrets, each from the first of: the file of its option; its environment variabl
   passphrase       --passphrase-file  MOBILEID_PASSPHRASE       encrypts the keystore
   PIN              --pin-file         MOBILEID_PIN              4 to 12 digits; stored nowhere
   activation code  --code-file        MOBILEID_ACTIVATION_CODE  from the relying party, on another channel
+  new PIN          --new-pin-file     MOBILEID_NEW_PIN          takes the place of the PIN
+  reset code       --reset-code-file  MOBILEID_RESET_CODE       from the relying party, to set a new PIN
 """
-_SECRETS = {"passphrase": "passphrase", "pin": "PIN", "code": "activation code"}
+_SECRETS = {
+    "passphrase": "passphrase",
+    "pin": "PIN",
+    "code": "activation code",
+    "new-pin": "new PIN",
+    "reset-code": "reset code",
+}
 _REASONS = {"not-me": Decision.REJECTED_NOT_ME, "cancelled": Decision.REJECTED_CANCELLED}
 
 
@@ -39,7 +47,7 @@ def add_commands(subparsers: Subparsers) -> None:
     """Adds ``authenticator`` with its commands; each sets ``run``, which takes the parsed arguments."""
     authenticator = subparsers.add_parser(
         "authenticator",
-        help="the reference authenticator: activate a device, show, approve, reject",
+        help="the reference authenticator: activate a device, show, approve, reject, manage it",
         description="A complete authenticator in software, for integration and tests.\n"
         "One keystore file is one device of one person at one relying party.",
         epilog=_EPILOG,
@@ -74,6 +82,20 @@ def add_commands(subparsers: Subparsers) -> None:
     )
     for command in (show, approve, reject):
         command.add_argument("transaction", metavar="TRANSACTION", type=UUID, help="id, as `list` prints it")
+
+    _add(commands, "device", "print this device as the gateway has it", run=_device)
+    rename = _add(commands, "rename", "give this device another name", run=_rename)
+    rename.add_argument("name", metavar="NAME", help="one line, at most 64 characters")
+    _add(commands, "lock", "lock this device: only the relying party unlocks it", run=_lock)
+    _add(commands, "revoke", "remove this device, for ever, and delete its keystore", run=_revoke)
+    _add(commands, "change-pin", "set a new PIN", run=_change_pin, secrets=("pin", "new-pin"))
+    _add(
+        commands,
+        "reset-pin",
+        "set a new PIN with a code from the relying party",
+        run=_reset_pin,
+        secrets=("reset-code", "new-pin"),
+    )
 
 
 def _add(
@@ -161,6 +183,50 @@ def _done(decided: Decided) -> None:
         print(f"\n{decided.post_context.title}\n\n{as_text(decided.post_context)}")
     if decided.authentication_code is not None:
         print(f"Authentication code: {decided.authentication_code}")
+
+
+def _device(arguments: argparse.Namespace) -> None:
+    _print_device(_open(arguments).status())
+
+
+def _rename(arguments: argparse.Namespace) -> None:
+    _print_device(_open(arguments).rename(arguments.name))
+
+
+def _lock(arguments: argparse.Namespace) -> None:
+    _print_device(_open(arguments).lock())
+
+
+def _revoke(arguments: argparse.Namespace) -> None:
+    _print_device(_open(arguments).revoke())
+    arguments.keystore.unlink()
+
+
+def _change_pin(arguments: argparse.Namespace) -> None:
+    keystore = _keystore(arguments)
+    authenticator = Authenticator(keystore.load())
+    found = authenticator.change_pin(
+        old_pin=_secret("PIN", "MOBILEID_PIN", arguments.pin_file),
+        new_pin=_secret("New PIN", "MOBILEID_NEW_PIN", arguments.new_pin_file),
+    )
+    keystore.save(authenticator.device)
+    _print_device(found)
+
+
+def _reset_pin(arguments: argparse.Namespace) -> None:
+    keystore = _keystore(arguments)
+    authenticator = Authenticator(keystore.load())
+    found = authenticator.reset_pin(
+        code=_secret("Reset code", "MOBILEID_RESET_CODE", arguments.reset_code_file),
+        new_pin=_secret("New PIN", "MOBILEID_NEW_PIN", arguments.new_pin_file),
+    )
+    keystore.save(authenticator.device)
+    _print_device(found)
+
+
+def _print_device(device: OwnDevice) -> None:
+    locked = f" without {' '.join(device.locked_methods)}" if device.locked_methods else ""
+    print(f"{device.state}{locked} {device.name}")
 
 
 def _print(shown: Shown) -> None:

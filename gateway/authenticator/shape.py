@@ -23,6 +23,14 @@ ACTIVATION: Final[Shape] = {
 TRANSACTION_LIST: Final[Shape] = {"transactions": [{"id": str, "createdAt": str, "expiresAt": str}]}
 STATE: Final[Shape] = {"state": str}
 SHOWN_TEXT: Final[Shape] = {"title": str, "text": str, "mediaType": str}
+DEVICE: Final[Shape] = {
+    "bindingId": str,
+    "name": str,
+    "platform": str,
+    "state": str,
+    "lockedMethods": [str],
+    "boundAt": str,
+}
 _PAYEE: Final[Shape] = {"name": str, "account": str, "amount": str}
 CLAIMED: Final[Shape] = {
     "state": str,

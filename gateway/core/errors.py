@@ -196,8 +196,20 @@ class NoActiveDevice(StateError):
 
 class DeviceLocked(StateError):
     code = "DEVICE_LOCKED"
-    sentence = "The device is locked after too many failures."
-    remedy = "Re-activate the device through the bank."
+    sentence = "The device is locked."
+    remedy = "The bank unlocks it; after too many failures a PIN reset or a new activation opens it too."
+
+
+class MethodLocked(StateError):
+    code = "METHOD_LOCKED"
+    sentence = "A method that this needs is locked on the device."
+    remedy = "The bank unlocks the method, or starts a PIN reset; what does not need it goes on."
+
+
+class DeviceRevoked(StateError):
+    code = "DEVICE_REVOKED"
+    sentence = "The device was revoked, for ever."
+    remedy = "Register and activate a device anew."
 
 
 class TransactionLimitReached(StateError):
@@ -257,6 +269,12 @@ class CodeRefused(RefusedError):
 class AssertionRefused(RefusedError):
     code = "ASSERTION_REFUSED"
     sentence = "The assertion was refused."
+    remedy = "Which element failed is never told; a failed try may have been counted."
+
+
+class ProofRefused(RefusedError):
+    code = "PROOF_REFUSED"
+    sentence = "What the device sent does not prove what this needs."
     remedy = "Which element failed is never told; a failed try may have been counted."
 
 

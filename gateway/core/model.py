@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -57,6 +58,47 @@ class BindingState(StrEnum):
     ACTIVE = "ACTIVE"  # the subject may decide with it
     LOCKED = "LOCKED"  # too many failures, or the bank: re-activation or unlock moves next
     REVOKED = "REVOKED"  # final
+
+
+class LockReason(StrEnum):
+    """Why a device was locked or revoked; the word stands in its history."""
+
+    CALLER = "caller"  # the relying party, without saying more
+    LOST = "lost"
+    STOLEN = "stolen"
+    SUBJECT = "subject"  # the person asked for it, or did it on the device
+    FRAUD = "fraud"
+    REPLACED = "replaced"  # another device has taken its place
+    FAILURES = "failures"  # the gateway: too many failed tries
+    NOT_ME = "not-me"  # the gateway: a signed rejection said so
+
+
+GATEWAYS_REASONS = frozenset({LockReason.FAILURES, LockReason.NOT_ME})
+"""Those that no caller gives."""
+
+
+class DeviceEvent(StrEnum):
+    """What may stand in a device's history."""
+
+    BIND = "BIND"  # activated
+    RENAME = "RENAME"
+    LOCK = "LOCK"
+    UNLOCK = "UNLOCK"
+    LOCK_PIN = "LOCKPIN"  # the method alone
+    UNLOCK_PIN = "UNLOCKPIN"
+    CHANGE_PIN = "CHANGEPIN"  # by the person, who knew the old one
+    START_PIN_RESET = "STARTPINRESET"
+    BLOCK_PIN_RESET = "BLOCKPINRESET"  # too many wrong codes
+    RESET_PIN = "RESETPIN"  # the device has a new PIN, and what failures had locked is open
+    REVOKE = "REVOKE"
+
+
+class PinResetState(StrEnum):
+    PENDING = "PENDING"  # the subject moves next: the code and a new PIN on the device
+    COMPLETED = "COMPLETED"  # final: the device has a new PIN
+    EXPIRED = "EXPIRED"  # final
+    BLOCKED = "BLOCKED"  # final: too many failures
+    CANCELLED = "CANCELLED"  # final: a later reset, a lock or a revocation ended it
 
 
 class RegistrationState(StrEnum):
@@ -164,6 +206,51 @@ class DeviceBinding:
     failures: int
     """Consecutive failed tries, reserved ones included."""
     bound_at: datetime
+    lock_reason: LockReason | None = None
+    """While LOCKED."""
+    locked_methods: frozenset[Factor] = frozenset()
+    """Factors that are locked alone: what needs none of them goes on."""
+    pin_version: int = 0
+    """Counts the PIN's keys: one more with each change and reset."""
+
+    def offers(self, factors: Iterable[Factor]) -> bool:
+        """Whether none of them is locked."""
+        return self.locked_methods.isdisjoint(factors)
+
+
+@dataclass(frozen=True, slots=True)
+class PinReset:
+    """One offer to set a new PIN on one device, with a code from another channel."""
+
+    relying_party: str
+    id: UUID
+    binding_id: UUID
+    subject_id: UUID
+    state: PinResetState
+    failures: int
+    created_at: datetime
+    expires_at: datetime
+
+    def state_at(self, at: datetime) -> PinResetState:
+        """The state as seen at a time: a PENDING one past its end is EXPIRED."""
+        if self.state is PinResetState.PENDING and at >= self.expires_at:
+            return PinResetState.EXPIRED
+        return self.state
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One event of a device, as it was recorded."""
+
+    id: UUID
+    """UUIDv7: orders the entries."""
+    event: str
+    """Usually a DeviceEvent."""
+    state: str
+    """The device's, once it had happened."""
+    reason: str
+    """A code word, or empty."""
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

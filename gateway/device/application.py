@@ -22,7 +22,7 @@ from gateway.core.httpsig import SignedRequest
 from gateway.core.model import DeviceBinding
 from gateway.device import messages
 from gateway.device.authentication import authenticate
-from gateway.services import enrolment, starts, transactions
+from gateway.services import devices, enrolment, starts, transactions
 from gateway.services.context import Gateway
 from gateway.web import (
     Environ,
@@ -52,7 +52,7 @@ class Call:
     gw: Gateway
     relying_party: str
     id: UUID
-    """Of the activation or the transaction; the nil UUID where the path has none."""
+    """Of the activation, the transaction or the device; the nil UUID where the path has none."""
     body: bytes
     at: datetime
 
@@ -98,6 +98,39 @@ def _start(call: Call, device: DeviceBinding) -> Response:
     return json_response(201, messages.claimed(transaction))
 
 
+def _device(call: Call, device: DeviceBinding) -> Response:
+    return json_response(200, messages.device(devices.own_device(device, device_id=call.id)))
+
+
+def _rename(call: Call, device: DeviceBinding) -> Response:
+    own, name = devices.own_device(device, device_id=call.id), messages.parse_name(call.body)
+    return json_response(200, messages.device(devices.rename_own(call.gw, own, name=name, at=call.at)))
+
+
+def _lock(call: Call, device: DeviceBinding) -> Response:
+    own = devices.own_device(device, device_id=call.id)
+    return json_response(200, messages.device(devices.lock_own(call.gw, own, at=call.at)))
+
+
+def _revoke(call: Call, device: DeviceBinding) -> Response:
+    own, order = devices.own_device(device, device_id=call.id), messages.parse_revocation(call.body)
+    return json_response(200, messages.device(devices.revoke_own(call.gw, own, order=order, at=call.at)))
+
+
+def _change_pin(call: Call, device: DeviceBinding) -> Response:
+    own = devices.own_device(device, device_id=call.id)
+    order, pin_signature = messages.parse_pin_change(call.body)
+    done = devices.change_pin(call.gw, own, order=order, pin_signature=pin_signature, at=call.at)
+    return json_response(200, messages.device(done))
+
+
+def _reset_pin(call: Call, device: DeviceBinding) -> Response:
+    own = devices.own_device(device, device_id=call.id)
+    order, code = messages.parse_pin_reset(call.body)
+    done = devices.reset_pin(call.gw, own, order=order, code=code, at=call.at)
+    return json_response(200, messages.device(done))
+
+
 @dataclass(frozen=True, slots=True)
 class Open:
     """An operation that no known key can have signed."""
@@ -123,6 +156,12 @@ _OPERATIONS: Final[Mapping[tuple[str, bool, str | None], Mapping[str, Open | Sig
     ("transactions", True, None): {"GET": Signed("fetch", _fetch)},
     ("transactions", True, "claim"): {"POST": Signed("claim", _claim)},
     ("transactions", True, "assertion"): {"POST": Signed("decide", _decide, has_body=True)},
+    ("devices", True, None): {"GET": Signed("device", _device)},
+    ("devices", True, "name"): {"POST": Signed("rename", _rename, has_body=True)},
+    ("devices", True, "lock"): {"POST": Signed("lock", _lock)},
+    ("devices", True, "revocation"): {"POST": Signed("revoke", _revoke, has_body=True)},
+    ("devices", True, "pin"): {"POST": Signed("change-pin", _change_pin, has_body=True)},
+    ("devices", True, "pinreset"): {"POST": Signed("reset-pin", _reset_pin, has_body=True)},
 }
 """By the path's noun, whether it has an id, and its verb; then by method."""
 

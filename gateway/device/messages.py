@@ -9,6 +9,7 @@ anything from the input. What the values mean is left to the services.
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeVar
 from uuid import UUID
 
@@ -16,11 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from gateway.core.activation import ActivationRequest, KeyProofs
 from gateway.core.canonical import b64, unb64
+from gateway.core.device_order import DeviceOrder, NewPinOrder
 from gateway.core.errors import MalformedMessage, SchemaInvalid
 from gateway.core.model import (
     Attestation,
     Channel,
     Decision,
+    DeviceBinding,
     DeviceKeys,
     Kind,
     RawAssertion,
@@ -121,6 +124,28 @@ class _Start(_Message):
     payment: _Payment | None = None
 
 
+class _Name(_Message):
+    name: Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME)]
+
+
+class _Order(_Message):
+    signingTime: Annotated[str, StringConstraints(pattern=r"^[0-9-]{10}T[0-9:]{8}Z$")]
+    signature: _Signature
+
+
+class _NewPin(_Order):
+    pin: _Key
+    pinProof: _Signature
+
+
+class _PinChange(_NewPin):
+    oldPinSignature: _Signature
+
+
+class _PinReset(_NewPin):
+    code: Annotated[str, StringConstraints(pattern=r"^[!-~]{4,64}$")]
+
+
 _AnyMessage = TypeVar("_AnyMessage", bound=_Message)
 
 
@@ -143,13 +168,9 @@ def parse_activation(body: bytes, *, activation_id: UUID) -> ActivationRequest:
 
 def parse_assertion(body: bytes) -> RawAssertion:
     message = _parse(body, shape=_Assertion)
-    try:
-        signing_time = parse_time(message.signingTime)
-    except ValueError as error:
-        raise SchemaInvalid(field="signingTime") from error
     return RawAssertion(
         decision=Decision(message.decision),
-        signing_time=signing_time,
+        signing_time=_time(message.signingTime),
         signature=unb64(message.signature),
         pin_signature=None if message.pinSignature is None else unb64(message.pinSignature),
         match_number=message.matchNumber,
@@ -172,6 +193,40 @@ def parse_start(body: bytes) -> tuple[Kind, Asked]:
         ),
         profile=message.profile,
     )
+
+
+def parse_name(body: bytes) -> str:
+    return _parse(body, shape=_Name).name
+
+
+def parse_revocation(body: bytes) -> DeviceOrder:
+    message = _parse(body, shape=_Order)
+    return DeviceOrder(_time(message.signingTime), unb64(message.signature))
+
+
+def parse_pin_change(body: bytes) -> tuple[NewPinOrder, bytes]:
+    """The order, and the signature over it by the old PIN's key."""
+    message = _parse(body, shape=_PinChange)
+    return _new_pin(message), unb64(message.oldPinSignature)
+
+
+def parse_pin_reset(body: bytes) -> tuple[NewPinOrder, str]:
+    """The order, and the code from the other channel."""
+    message = _parse(body, shape=_PinReset)
+    return _new_pin(message), message.code
+
+
+def _new_pin(message: _NewPin) -> NewPinOrder:
+    return NewPinOrder(
+        _time(message.signingTime), unb64(message.signature), unb64(message.pin), unb64(message.pinProof)
+    )
+
+
+def _time(text: str) -> datetime:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise SchemaInvalid(field="signingTime") from error
 
 
 def _parse(body: bytes, *, shape: type[_AnyMessage]) -> _AnyMessage:
@@ -219,6 +274,18 @@ def waiting(transaction: Transaction) -> dict[str, str]:
         "id": str(transaction.id),
         "createdAt": format_time(transaction.created_at),
         "expiresAt": format_time(transaction.expires_at),
+    }
+
+
+def device(binding: DeviceBinding) -> dict[str, Any]:
+    """What a device is told of itself: never how many tries are left."""
+    return {
+        "bindingId": str(binding.id),
+        "name": binding.name,
+        "platform": binding.platform,
+        "state": binding.state,
+        "lockedMethods": sorted(binding.locked_methods),
+        "boundAt": format_time(binding.bound_at),
     }
 
 

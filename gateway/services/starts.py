@@ -18,6 +18,7 @@ from gateway.core.errors import (
     DeviceLocked,
     GatewayError,
     InvalidValue,
+    MethodLocked,
     NoActiveDevice,
     NotFound,
     ProfileNotAvailable,
@@ -112,6 +113,8 @@ def start_from_device(
         raise DeviceLocked()
     request_id_of(asked.request_id)
     checked = _check(gw, device.relying_party, kind, asked, channel=Channel.APP, at=at)
+    if not device.offers(checked.profile.factors):
+        raise MethodLocked()
     subject = gw.store.subject(device.relying_party, device.subject_id)
     if subject is None:
         raise NotFound()
@@ -129,7 +132,7 @@ def _start(
     if subject is None:
         raise NotFound(field="externalRef")
     try:
-        _require_device(gw, subject, at=at)
+        _require_device(gw, subject, profile=checked.profile, at=at)
     except GatewayError:
         earlier = gw.store.started(tenant, asked.request_id)
         if earlier is None:
@@ -244,11 +247,14 @@ def _commit(
     return _same(standing, checked.digest)
 
 
-def _require_device(gw: Gateway, subject: Subject, *, at: datetime) -> None:
+def _require_device(gw: Gateway, subject: Subject, *, profile: SignatureProfile, at: datetime) -> None:
     bindings = gw.store.bindings_of(subject.relying_party, subject.id)
-    if not any(usable(gw, binding, at=at) for binding in bindings):
+    ready = [binding for binding in bindings if usable(gw, binding, at=at)]
+    if not ready:
         locked = any(binding.state is BindingState.LOCKED for binding in bindings)
         raise DeviceLocked() if locked else NoActiveDevice()
+    if not any(binding.offers(profile.factors) for binding in ready):
+        raise MethodLocked()
 
 
 def _lifetime(profile: SignatureProfile, asked: int | None) -> int:

@@ -21,6 +21,7 @@ from gateway.core.errors import (
     Conflict,
     DeviceLocked,
     InvalidValue,
+    MethodLocked,
     NotFound,
     TransactionClaimed,
     TransactionExpired,
@@ -92,7 +93,8 @@ def list_waiting(gw: Gateway, device: DeviceBinding, *, at: datetime) -> Sequenc
     """What waits for this device's subject, oldest first; nothing for a locked device."""
     if device.state is not BindingState.ACTIVE:
         return ()
-    return gw.store.waiting_for(device.relying_party, device.id, at=at)
+    waiting = gw.store.waiting_for(device.relying_party, device.id, at=at)
+    return [transaction for transaction in waiting if _offered(device, transaction)]
 
 
 def claim(gw: Gateway, device: DeviceBinding, *, transaction_id: UUID, at: datetime) -> Transaction:
@@ -102,6 +104,8 @@ def claim(gw: Gateway, device: DeviceBinding, *, transaction_id: UUID, at: datet
         if transaction.binding_id not in (None, device.id):
             raise TransactionClaimed()
         advance(transaction, Event.CLAIM, at=at)
+        if not _offered(device, transaction):
+            raise MethodLocked()
         if gw.store.claim(transaction, binding_id=device.id, at=at):
             return _for_device(gw, device, transaction_id, at=at)
     raise Conflict()
@@ -126,6 +130,8 @@ def decide(
     approved = assertion.decision is Decision.APPROVED
     event = Event.APPROVE if approved else Event.REJECT
     advance(transaction, event, at=at)
+    if approved and not _offered(device, transaction):
+        raise MethodLocked()
     profile = parse_profile(transaction.profile_document)
     numbered = profile.number_matching and transaction.channel is Channel.BACKEND
     try:
@@ -213,3 +219,8 @@ def _for_device(gw: Gateway, device: DeviceBinding, transaction_id: UUID, *, at:
     if transaction.subject_id != device.subject_id:
         raise NotFound()
     return transaction
+
+
+def _offered(device: DeviceBinding, transaction: Transaction) -> bool:
+    """Whether the device can decide it: no factor that its profile needs is locked."""
+    return device.offers(parse_profile(transaction.profile_document).factors)

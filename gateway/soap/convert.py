@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.core.conclusion import Conclusion
-from gateway.core.model import IdentityAttribute
+from gateway.core.model import HistoryEntry, IdentityAttribute
 from gateway.core.statement import Payee, ShownText
 from gateway.core.transaction import Transaction
 from gateway.ports import StoredEvidence
 from gateway.services.context import Heartbeat
+from gateway.services.devices import DeviceView, PinResetView
 from gateway.services.enrolment import Activation, RegistrationView
 from gateway.services.starts import Asked, AskedPayment
 from gateway.soap import types
@@ -110,4 +111,34 @@ def conclusion(value: Conclusion) -> Any:
             types.Check(step=check.step, name=check.name, passed=check.passed, says=check.says)
             for check in value.checks
         ],
+    )
+
+
+def device(value: DeviceView) -> Any:
+    binding = value.binding
+    return types.Device(
+        deviceId=binding.id,
+        name=binding.name,
+        platform=binding.platform,
+        state=binding.state.value,
+        lockedMethod=sorted(binding.locked_methods),
+        boundAt=binding.bound_at,
+        attestation=binding.attestation.verdict,
+        failedTries=binding.failures,
+        lastUsedAt=value.last_used_at,
+    )
+
+
+def device_event(value: HistoryEntry) -> Any:
+    return types.DeviceEvent(at=value.at, event=value.event, state=value.state, reason=value.reason or None)
+
+
+def pin_reset(value: PinResetView) -> Any:
+    return types.PinReset(
+        pinResetId=value.id,
+        deviceId=value.binding_id,
+        state=value.state.value,
+        createdAt=value.created_at,
+        expiresAt=value.expires_at,
+        resetCode=value.code,
     )

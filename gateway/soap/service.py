@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from spyne import Service, rpc
 
 from gateway.core.model import Caller
-from gateway.services import authorisation, context, enrolment, evidence, starts, transactions
+from gateway.services import authorisation, context, devices, enrolment, evidence, starts, transactions
 from gateway.services.context import Gateway
 from gateway.soap import convert, types
 
@@ -153,3 +153,76 @@ class MobileIdGateway(Service):  # type: ignore[misc]
             call.gw, call.caller, document=convert.document(request.document), at=call.at
         )
         return types.VerifyEvidenceResponse(conclusion=convert.conclusion(found))
+
+    @_operation(types.ListDevicesResponse, types.ListDevices)
+    def ListDevices(ctx: Any, request: Any) -> Any:
+        call: Call = ctx.udc
+        found = devices.list_devices(call.gw, call.caller, external_ref=request.externalRef, at=call.at)
+        return types.ListDevicesResponse(device=[convert.device(view) for view in found])
+
+    @_operation(types.GetDeviceResponse, types.GetDevice)
+    def GetDevice(ctx: Any, request: Any) -> Any:
+        call: Call = ctx.udc
+        found = devices.get_device(call.gw, call.caller, device_id=request.deviceId, at=call.at)
+        return types.GetDeviceResponse(device=convert.device(found))
+
+    @_operation(types.RenameDeviceResponse, types.RenameDevice)
+    def RenameDevice(ctx: Any, request: Any) -> Any:
+        call: Call = ctx.udc
+        found = devices.rename_device(
+            call.gw, call.caller, device_id=request.deviceId, name=request.name, at=call.at
+        )
+        return types.RenameDeviceResponse(device=convert.device(found))
+
+    @_operation(types.LockDeviceResponse, types.LockDevice)
+    def LockDevice(ctx: Any, request: Any) -> Any:
+        call: Call = ctx.udc
+        found = devices.lock_device(
+            call.gw,
+            call.caller,
+            device_id=request.deviceId,
+            method=request.method,
+            reason=request.reason,
+            at=call.at,
+        )
+        return types.LockDeviceResponse(device=convert.device(found))
+
+    @_operation(types.UnlockDeviceResponse, types.UnlockDevice)
+    def UnlockDevice(ctx: Any, request: Any) -> Any:
+        call: Call = ctx.udc
+        found = devices.unlock_device(
+            call.gw, call.caller, device_id=request.deviceId, method=request.method, at=call.at
+        )
+        return types.UnlockDeviceResponse(device=convert.device(found))
+
+    @_operation(types.RevokeDeviceResponse, types.RevokeDevice)
+    def RevokeDevice(ctx: Any, request: Any) -> Any:
+        call: Call = ctx.udc
+        found = devices.revoke_device(
+            call.gw, call.caller, device_id=request.deviceId, reason=request.reason, at=call.at
+        )
+        return types.RevokeDeviceResponse(device=convert.device(found))
+
+    @_operation(types.GetDeviceHistoryResponse, types.GetDeviceHistory)
+    def GetDeviceHistory(ctx: Any, request: Any) -> Any:
+        call: Call = ctx.udc
+        found = devices.get_device_history(
+            call.gw, call.caller, device_id=request.deviceId, after=request.after, at=call.at
+        )
+        return types.GetDeviceHistoryResponse(
+            entry=[convert.device_event(entry) for entry in found.entries], next=found.next
+        )
+
+    @_operation(types.StartPinResetResponse, types.StartPinReset)
+    def StartPinReset(ctx: Any, request: Any) -> Any:
+        call: Call = ctx.udc
+        found = devices.start_pin_reset(
+            call.gw, call.caller, request_id=request.requestId, device_id=request.deviceId, at=call.at
+        )
+        return types.StartPinResetResponse(pinReset=convert.pin_reset(found))
+
+    @_operation(types.GetPinResetResponse, types.GetPinReset)
+    def GetPinReset(ctx: Any, request: Any) -> Any:
+        call: Call = ctx.udc
+        found = devices.get_pin_reset(call.gw, call.caller, pin_reset_id=request.pinResetId, at=call.at)
+        return types.GetPinResetResponse(pinReset=convert.pin_reset(found))

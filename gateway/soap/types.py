@@ -102,6 +102,37 @@ Conclusion = _type(
     ("check", _many(Check)),
 )
 
+Device = _type(
+    "Device",
+    ("deviceId", _one(Uuid)),
+    ("name", _one(Unicode)),
+    ("platform", _one(Unicode)),
+    ("state", _one(Unicode)),
+    ("lockedMethod", _many(Unicode)),
+    ("boundAt", _one(DateTime)),
+    ("attestation", _one(Unicode)),
+    ("failedTries", _one(Integer32)),
+    ("lastUsedAt", _optional(DateTime)),
+)
+
+DeviceEvent = _type(
+    "DeviceEvent",
+    ("at", _one(DateTime)),
+    ("event", _one(Unicode)),
+    ("state", _one(Unicode)),
+    ("reason", _optional(Unicode)),
+)
+
+PinReset = _type(
+    "PinReset",
+    ("pinResetId", _one(Uuid)),
+    ("deviceId", _one(Uuid)),
+    ("state", _one(Unicode)),
+    ("createdAt", _one(DateTime)),
+    ("expiresAt", _one(DateTime)),
+    ("resetCode", _optional(Unicode)),
+)
+
 HeartbeatResponse = _type(
     "HeartbeatResponse", ("time", _one(DateTime)), ("version", _one(Unicode)), ("database", _one(Boolean))
 )
@@ -194,3 +225,43 @@ GetEvidenceResponse = _type(
 VerifyEvidence = _type("VerifyEvidence", ("document", _one(ByteArray)))
 
 VerifyEvidenceResponse = _type("VerifyEvidenceResponse", ("conclusion", _one(Conclusion)))
+
+ListDevices = _type("ListDevices", ("externalRef", _one(Unicode)))
+
+ListDevicesResponse = _type("ListDevicesResponse", ("device", _many(Device)))
+
+GetDevice = _type("GetDevice", ("deviceId", _one(Uuid)))
+
+GetDeviceResponse = _type("GetDeviceResponse", ("device", _one(Device)))
+
+RenameDevice = _type("RenameDevice", ("deviceId", _one(Uuid)), ("name", _one(Unicode)))
+
+RenameDeviceResponse = _type("RenameDeviceResponse", ("device", _one(Device)))
+
+LockDevice = _type(
+    "LockDevice", ("deviceId", _one(Uuid)), ("method", _optional(Unicode)), ("reason", _one(Unicode))
+)
+
+LockDeviceResponse = _type("LockDeviceResponse", ("device", _one(Device)))
+
+UnlockDevice = _type("UnlockDevice", ("deviceId", _one(Uuid)), ("method", _optional(Unicode)))
+
+UnlockDeviceResponse = _type("UnlockDeviceResponse", ("device", _one(Device)))
+
+RevokeDevice = _type("RevokeDevice", ("deviceId", _one(Uuid)), ("reason", _one(Unicode)))
+
+RevokeDeviceResponse = _type("RevokeDeviceResponse", ("device", _one(Device)))
+
+GetDeviceHistory = _type("GetDeviceHistory", ("deviceId", _one(Uuid)), ("after", _optional(Uuid)))
+
+GetDeviceHistoryResponse = _type(
+    "GetDeviceHistoryResponse", ("entry", _many(DeviceEvent)), ("next", _optional(Uuid))
+)
+
+StartPinReset = _type("StartPinReset", ("requestId", _one(Unicode)), ("deviceId", _one(Uuid)))
+
+StartPinResetResponse = _type("StartPinResetResponse", ("pinReset", _one(PinReset)))
+
+GetPinReset = _type("GetPinReset", ("pinResetId", _one(Uuid)))
+
+GetPinResetResponse = _type("GetPinResetResponse", ("pinReset", _one(PinReset)))

@@ -1,9 +1,9 @@
-"""The queries of enrolment and of devices: subjects, registrations, device bindings and their tries.
+"""The queries of enrolment and of tries: subjects, registrations, device bindings and what they count.
 
-The law (RTS (EU) 2018/389 articles 4(3)(b) and 24): whatever counts tries, or ends a binding, takes the
-subject's row lock first, in a statement of its own: the next statement sees what the last holder left. A try
-may be counted twice where an answer was lost, never given back twice. An externalRef names one subject.
-Who may enrol, and what a try is, is left to the services.
+The law (RTS (EU) 2018/389 articles 4(3)(b) and 24): whatever counts tries takes the subject's row lock
+first, in a statement of its own: the next statement sees what the last holder left. A try may be counted
+twice where an answer was lost, never given back twice. An externalRef names one subject.
+Who may enrol, and what a try is, is left to the services; how devices are managed to devices.
 """
 
 # ruff: noqa: S608 - statements are put together of our own constants; every value is a parameter
@@ -16,10 +16,10 @@ from uuid import UUID
 
 from gateway.core.certpath import issuer_key_id, load_certificate
 from gateway.core.errors import Conflict, MisuseError, RequestIdReused
-from gateway.core.model import DeviceBinding, Registration, Subject, uuid7
+from gateway.core.model import DeviceBinding, DeviceEvent, LockReason, Registration, Subject, uuid7
 from gateway.storage import rows
 from gateway.storage.pool import Row
-from gateway.storage.queries import EVENT, NOT_ERASED, Queries
+from gateway.storage.queries import EVENT, LOCK_SUBJECT_OF_BINDING, NOT_ERASED, Queries
 
 _SUBJECTS = (
     f"SELECT {rows.KEY}, {rows.SUBJECT} FROM subject_key k JOIN subject s"
@@ -34,10 +34,6 @@ _REGISTRATIONS = (
     f"SELECT {rows.REGISTRATION} FROM registration r JOIN subject_key k USING (relying_party, subject_id)"
     " WHERE r.relying_party = %(rp)s AND "
 )
-_LOCK_SUBJECT_OF_BINDING = """SELECT 1 FROM subject s
-    JOIN binding b ON b.relying_party = s.relying_party AND b.subject_id = s.id
-    WHERE b.relying_party = %(rp)s AND b.id = %(binding)s FOR NO KEY UPDATE OF s;
-"""
 _ATTEMPTS = 3
 
 _REGISTER = """WITH r AS (
@@ -276,10 +272,11 @@ class EnrolmentQueries(Queries):
     def reserve_try(self, relying_party: str, binding_id: UUID, *, max_failures: int) -> int | None:
         counted = self._pool.run(
             relying_party,
-            _LOCK_SUBJECT_OF_BINDING
+            LOCK_SUBJECT_OF_BINDING
             + """WITH b AS (
                 UPDATE binding b SET failures = b.failures + 1 FROM subject s
                 WHERE b.relying_party = %(rp)s AND b.id = %(binding)s AND b.state = 'ACTIVE'
+                    AND NOT 'pin' = ANY(b.locked_methods)
                     AND b.failures < %(max)s AND s.relying_party = b.relying_party AND s.id = b.subject_id
                     AND s.failures < %(max)s
                 RETURNING b.relying_party, b.subject_id, b.failures
@@ -293,7 +290,7 @@ class EnrolmentQueries(Queries):
     def release_try(self, relying_party: str, binding_id: UUID) -> None:
         self._pool.run(
             relying_party,
-            _LOCK_SUBJECT_OF_BINDING
+            LOCK_SUBJECT_OF_BINDING
             + """WITH b AS (
                 UPDATE binding SET failures = failures - 1
                 WHERE relying_party = %(rp)s AND id = %(binding)s AND failures > 0
@@ -309,9 +306,9 @@ class EnrolmentQueries(Queries):
         """Spent are the binding's own tries, or the subject's over all its bindings."""
         return self._moved(
             relying_party,
-            _LOCK_SUBJECT_OF_BINDING
+            LOCK_SUBJECT_OF_BINDING
             + """WITH moved AS (
-                UPDATE binding b SET state = 'LOCKED' FROM subject s
+                UPDATE binding b SET state = 'LOCKED', lock_reason = %(reason)s FROM subject s
                 WHERE b.relying_party = %(rp)s AND b.id = %(binding)s AND b.state = 'ACTIVE'
                     AND s.relying_party = b.relying_party AND s.id = b.subject_id
                     AND GREATEST(b.failures, s.failures) >= %(max)s
@@ -319,26 +316,7 @@ class EnrolmentQueries(Queries):
             )""",
             {"binding": binding_id, "max": max_failures},
             entity="binding",
-            event="LOCK",
+            event=DeviceEvent.LOCK,
             at=at,
-        )
-
-    def revoke(self, relying_party: str, binding_id: UUID, *, at: datetime) -> bool:
-        return self._moved(
-            relying_party,
-            _LOCK_SUBJECT_OF_BINDING
-            + """WITH moved AS (
-                UPDATE binding SET state = 'REVOKED'
-                WHERE relying_party = %(rp)s AND id = %(binding)s AND state IN ('ACTIVE', 'LOCKED')
-                RETURNING relying_party, id, state, certificate_sha256
-            ), listed AS (
-                INSERT INTO revoked_certificate (issuer, serial, revoked_at)
-                SELECT c.issuer, c.serial, %(at)s FROM moved m JOIN certificate c
-                    ON c.relying_party = m.relying_party AND c.sha256 = m.certificate_sha256
-                ON CONFLICT DO NOTHING
-            )""",
-            {"binding": binding_id},
-            entity="binding",
-            event="REVOKE",
-            at=at,
+            reason=LockReason.FAILURES,
         )

@@ -5,7 +5,8 @@ transaction; where it seals for a subject that this process has not read lately,
 goes before. Of two that race for a transition one wins; exactly one evidence comes of an approval. A decision
 takes the subject's row lock first: it is ordered with every try and with the end of its binding.
 
-Enrolment and devices are left to enrolment, what the worker asks to work, what a row says to rows.
+Enrolment and tries are left to enrolment, managed devices to devices, what the worker asks to work, what a
+row says to rows.
 """
 
 # ruff: noqa: S608 - statements are put together of our own constants; every value is a parameter
@@ -23,6 +24,7 @@ from gateway.core.transaction import TRANSITIONS, Event, State, Transaction, nex
 from gateway.ports import StoredEvidence
 from gateway.storage import rows
 from gateway.storage.callbacks import CallbackQueries
+from gateway.storage.devices import DeviceQueries
 from gateway.storage.enrolment import EnrolmentQueries
 from gateway.storage.pool import Row
 from gateway.storage.queries import EVENT, NOT_ERASED
@@ -65,7 +67,8 @@ WITH moved AS (
     WHERE relying_party = %(rp)s AND id = %(id)s AND state = %(from)s AND expires_at > %(at)s
         AND binding_id = %(binding)s AND {NOT_ERASED} AND EXISTS (
             SELECT 1 FROM binding b
-            WHERE b.relying_party = %(rp)s AND b.id = %(binding)s AND b.state = 'ACTIVE')
+            WHERE b.relying_party = %(rp)s AND b.id = %(binding)s AND b.state = 'ACTIVE'
+                AND NOT (%(pin)s AND 'pin' = ANY(b.locked_methods)))
     RETURNING relying_party, id, subject_id, binding_id, state
 ), b AS (
     UPDATE binding SET failures = 0 FROM moved m
@@ -74,7 +77,7 @@ WITH moved AS (
     UPDATE subject SET failures = 0 FROM moved m
     WHERE %(pin)s AND subject.relying_party = m.relying_party AND subject.id = m.subject_id
 ), l AS (
-    UPDATE binding SET state = 'LOCKED' FROM moved m
+    UPDATE binding SET state = 'LOCKED', lock_reason = 'not-me' FROM moved m
     WHERE %(lock)s AND binding.relying_party = m.relying_party AND binding.id = m.binding_id
     RETURNING binding.relying_party, binding.id, binding.state
 ), e AS (
@@ -82,7 +85,7 @@ WITH moved AS (
 )"""
 
 
-class PostgresStore(EnrolmentQueries, WorkQueries, CallbackQueries):
+class PostgresStore(EnrolmentQueries, DeviceQueries, WorkQueries, CallbackQueries):
     """Store, WorkStore and CrlStore over one pool."""
 
     # transactions

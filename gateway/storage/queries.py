@@ -35,6 +35,11 @@ TRANSACTIONS = (
 EVENT = "INSERT INTO event (relying_party, id, entity, entity_id, name, state, reason, at) "
 RECORDED = "SELECT 1 FROM event WHERE relying_party = %(rp)s AND id = %(event)s"
 """Did this very call move it? A call that is repeated because its answer was lost finds its own event."""
+LOCK_SUBJECT_OF_BINDING = """SELECT 1 FROM subject s
+    JOIN binding b ON b.relying_party = s.relying_party AND b.subject_id = s.id
+    WHERE b.relying_party = %(rp)s AND b.id = %(binding)s FOR NO KEY UPDATE OF s;
+"""
+"""A statement of its own: the next one sees what the last holder left."""
 NOT_ERASED = (
     "EXISTS (SELECT 1 FROM subject_key k WHERE k.relying_party = %(rp)s AND k.subject_id = %(subject)s)"
 )

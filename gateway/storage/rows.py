@@ -22,8 +22,12 @@ from gateway.core.model import (
     Decision,
     DeviceBinding,
     DeviceKeys,
+    Factor,
     IdentityAttribute,
     Kind,
+    LockReason,
+    PinReset,
+    PinResetState,
     RawAssertion,
     Registration,
     RegistrationState,
@@ -43,8 +47,10 @@ REGISTRATION = (
 )
 BINDING = (
     "b.id, b.name, b.platform, b.state, b.signing_key, b.transport_key, b.pin_key, c.der,"
-    " b.attestation_format, b.attestation_verdict, b.attestation_object, b.failures, b.bound_at"
+    " b.attestation_format, b.attestation_verdict, b.attestation_object, b.failures, b.bound_at,"
+    " b.lock_reason, b.locked_methods, b.pin_version"
 )
+PIN_RESET = "p.id, p.binding_id, p.subject_id, p.state, p.failures, p.created_at, p.expires_at"
 TRANSACTION = (
     "t.id, t.kind, t.state, t.profile_id, t.profile_document, t.content, t.created_at, t.expires_at,"
     " t.binding_id, t.claimed_at, t.decided_at, t.decision, t.evidence_id, t.acr, t.amr, t.failed_attempts,"
@@ -102,12 +108,12 @@ def seal_binding(key: SubjectKey, *, binding: DeviceBinding, push_target: str | 
     place = {"table": "binding", "row": str(binding.id)}
     return {
         "binding": binding.id,
-        "name": key.seal(binding.name.encode(), column="name", **place),
+        "name": seal_name(key, binding_id=binding.id, name=binding.name),
         "platform": binding.platform,
         "state": str(binding.state),
         "signing_key": binding.keys.signing,
         "transport_key": binding.keys.transport,
-        "pin_key": key.seal(binding.keys.pin, column="pin_key", **place),
+        "pin_key": seal_pin_key(key, binding_id=binding.id, pin_key=binding.keys.pin),
         "push_target": None
         if push_target is None
         else key.seal(push_target.encode(), column="push_target", **place),
@@ -122,7 +128,7 @@ def seal_binding(key: SubjectKey, *, binding: DeviceBinding, push_target: str | 
 
 def read_binding(key: SubjectKey, *, subject_id: UUID, row: Row) -> DeviceBinding:
     id_, name, platform, state, signing, transport, pin, certificate, *rest = row
-    format_, verdict, object_, failures, bound_at = rest
+    format_, verdict, object_, failures, bound_at, lock_reason, locked_methods, pin_version = rest
     place = {"table": "binding", "row": str(id_)}
     return DeviceBinding(
         relying_party=key.relying_party,
@@ -136,6 +142,31 @@ def read_binding(key: SubjectKey, *, subject_id: UUID, row: Row) -> DeviceBindin
         attestation=Attestation(format_, verdict, key.open(object_, column="attestation_object", **place)),
         failures=failures,
         bound_at=bound_at,
+        lock_reason=None if lock_reason is None else LockReason(lock_reason),
+        locked_methods=frozenset(map(Factor, locked_methods)),
+        pin_version=pin_version,
+    )
+
+
+def seal_name(key: SubjectKey, *, binding_id: UUID, name: str) -> bytes:
+    return key.seal(name.encode(), table="binding", column="name", row=str(binding_id))
+
+
+def seal_pin_key(key: SubjectKey, *, binding_id: UUID, pin_key: bytes) -> bytes:
+    return key.seal(pin_key, table="binding", column="pin_key", row=str(binding_id))
+
+
+def read_pin_reset(relying_party: str, *, row: Row) -> PinReset:
+    id_, binding_id, subject_id, state, failures, created_at, expires_at = row
+    return PinReset(
+        relying_party=relying_party,
+        id=id_,
+        binding_id=binding_id,
+        subject_id=subject_id,
+        state=PinResetState(state),
+        failures=failures,
+        created_at=created_at,
+        expires_at=expires_at,
     )
 
 

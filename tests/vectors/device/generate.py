@@ -27,6 +27,7 @@ from gateway.core import httpsig, statement, xades
 from gateway.core.activation import ActivationLink, proof_bytes
 from gateway.core.canonical import b64
 from gateway.core.certpath import Role
+from gateway.core.device_order import Purpose, order_bytes
 from gateway.core.keys import spki_of
 from gateway.core.model import Decision, DeviceKeys, Kind, RelyingParty, format_time
 from gateway.core.statement import AttachedDocument, Content, Payee, Payment, ShownText
@@ -41,6 +42,8 @@ GATEWAY = "https://gateway.example/id"
 BANK = RelyingParty("demo-bank", "Demo Bank & Söhne")
 PIN_SECRET = hashlib.sha256(b"vector:pin-secret").digest()
 PIN = "271828"
+NEW_PIN_SECRET = hashlib.sha256(b"vector:new-pin-secret").digest()
+NEW_PIN = "314159"
 
 TEXT = "I borrow € 348.500,00 at 3 % < 4 %.\n\n\"Agreed\" & 'accepted'\u00a0– ]]> ok."
 CONTENT = Content(
@@ -245,6 +248,43 @@ def requests() -> dict[str, Any]:
     }
 
 
+def orders() -> dict[str, Any]:
+    old = pin_key(PIN, secret=PIN_SECRET)
+    new = pin_key(NEW_PIN, secret=NEW_PIN_SECRET)
+    spki = spki_of(new.public_key())
+    cases = []
+    for purpose in Purpose:
+        pin = None if purpose is Purpose.REVOCATION else spki
+        data = order_bytes(purpose, relying_party=BANK.id, binding_id=BINDING, at=SIGNING_TIME, pin_key=pin)
+        body = {"signingTime": format_time(SIGNING_TIME), "signature": b64(sign(key("signing"), data))}
+        if pin is not None:
+            body |= {"pin": b64(pin), "pinProof": b64(sign(new, data))}
+        if purpose is Purpose.PIN_CHANGE:
+            body["oldPinSignature"] = b64(sign(old, data))
+        if purpose is Purpose.PIN_RESET:
+            body["code"] = "042195"
+        verb = {"pin-change": "pin", "pin-reset": "pinreset", "device-revocation": "revocation"}[purpose]
+        cases.append(
+            {
+                "purpose": purpose,
+                "method": "POST",
+                "url": f"{GATEWAY}/device/v1/{BANK.id}/devices/{BINDING}/{verb}",
+                "orderBytes": data.decode("ascii"),
+                "orderBytesSha256": hashlib.sha256(data).hexdigest(),
+                "body": body,
+            }
+        )
+    return {
+        "relyingParty": BANK.id,
+        "bindingId": str(BINDING),
+        "signingKey": b64(spki_of(key("signing").public_key())),
+        "oldPinKey": b64(spki_of(old.public_key())),
+        "newPin": NEW_PIN,
+        "newPinSecret": NEW_PIN_SECRET.hex(),
+        "cases": cases,
+    }
+
+
 _URL_SAFE = str.maketrans("+/", "-_")
 
 
@@ -255,6 +295,7 @@ def files() -> Mapping[str, bytes]:
         "pin.json": pins(),
         "activation.json": activation(),
         "request.json": requests(),
+        "order.json": orders(),
     }
     return {
         name: (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
