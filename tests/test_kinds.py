@@ -361,6 +361,7 @@ def test_a_code_is_for_its_own_payment(bank: Walk, phone: Authenticator, payment
     assert redeem(bank, done, payment=BATCH).redeemed_at is not None
 
 
+@pytest.mark.rts("4(2)")
 def test_a_code_is_for_its_own_transaction_and_bank(bank: Walk, phone: Authenticator) -> None:
     one, two = (approve(bank, phone, Kind.AUTHORISATION) for _ in range(2))
     login = approve(bank, phone, Kind.AUTHENTICATION)
@@ -386,6 +387,7 @@ def test_a_code_is_for_its_own_transaction_and_bank(bank: Walk, phone: Authentic
     assert redeem(bank, login).redeemed_at is not None
 
 
+@pytest.mark.rts("4(1)")
 def test_no_code_before_an_approval_or_after_a_refusal(bank: Walk, phone: Authenticator) -> None:
     started = bank.start_kind(Kind.AUTHORISATION, payment=PAYMENT)
     assert bank.get(started.id).authentication_code is None

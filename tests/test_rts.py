@@ -282,9 +282,7 @@ def one_changed(text: str) -> Iterator[str]:
     with one more, visible or not, at each place; and without one."""
     for place, char in enumerate(text):
         before, after = text[:place], text[place + 1 :]
-        other = (
-            str((int(char) + 1) % 10) if unicodedata.category(char) == "Nd" else ("y" if char == "x" else "x")
-        )
+        other = str((int(char) + 1) % 10) if char.isdigit() else "y" if char == "x" else "x"
         yield from (before + put + after for put in (other, "", char * 2) if put != char)
         if char in LOOKALIKE:
             yield before + LOOKALIKE[char] + after
