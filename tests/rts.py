@@ -106,14 +106,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     asked = config.getoption("--rts")
-    kept, dropped = [], []
-    for item in items:
-        try:
+    kept, dropped, place = [], [], "--rts"
+    try:
+        wanted = asked if asked in (None, ALL) else row_of(asked)
+        for item in items:
+            place = item.nodeid
             rows = {row_of(article) for mark in item.iter_markers("rts") for article in mark.args}
-        except KeyError as error:
-            raise pytest.UsageError(f"{item.nodeid}: {error.args[0]}") from None
-        item.user_properties.append(("rts", sorted(rows)))
-        (kept if asked is None or (rows if asked == ALL else row_of(asked) in rows) else dropped).append(item)
+            item.user_properties.append(("rts", sorted(rows)))
+            takes = wanted is None or (bool(rows) if wanted == ALL else wanted in rows)
+            (kept if takes else dropped).append(item)
+    except KeyError as error:
+        raise pytest.UsageError(f"{place}: {error.args[0]}") from None
     if dropped:
         items[:] = kept
         config.hook.pytest_deselected(items=dropped)

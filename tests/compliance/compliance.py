@@ -128,7 +128,7 @@ def take_away(guard: NamedGuard, mutation: Mutation | None, *, row: str, tree: P
     target = tree / mutation.path
     target.write_bytes(mutation.apply((pristine / mutation.path).read_bytes()))
     try:
-        pid = sabotage.start(tree, [*files_of(row), "--rts", row])
+        pid = sabotage.start(tree, [*files_of(row, tests=pristine / "tests"), "--rts", row])
         code = sabotage.wait(pid, seconds=SECONDS)
     finally:
         shutil.copy2(pristine / mutation.path, target)
@@ -142,7 +142,7 @@ def judge(asked: Sequence[Rule], *, folder: Path, until: float) -> Iterator[Row]
     pristine, tree = folder / "pristine", folder / "tree"
     sabotage.copy_tree(pristine)
     named = sabotage.guards(pristine)
-    files = sorted({file for rule in asked for file in files_of(rule.row)})
+    files = sorted({file for rule in asked for file in files_of(rule.row, tests=pristine / "tests")})
     print(f"{len(files)} files of tests, as they are ...", flush=True)
     outcomes = run_tests(pristine, ALL if len(asked) > 1 else asked[0].row, files=files)
     sabotage.warm(pristine, files)
@@ -182,8 +182,8 @@ def markdown(rows: Sequence[Row], *, run: Run) -> str:
         f"`make compliance`, commit {run.commit}, {run.at:%Y-%m-%d %H:%M} UTC, {run.minutes:.0f} minutes."
         f" {holding} of {len(rows)} rows hold.",
         "",
-        "A row of Regulation (EU) 2018/389 holds when tests carry its article, all pass, and each guard that it",
-        "rests on, taken away alone, turns one of these tests red. The same, with every test, is in",
+        "A row of Regulation (EU) 2018/389 holds when tests carry its article, all pass, and each guard that",
+        "it rests on, taken away alone, turns one of these tests red. The same, with every test, is in",
         "[compliance.html](compliance.html).",
         "",
         "| article | asks | the software | tests | passed | guards | holds |",
@@ -234,8 +234,9 @@ def page(rows: Sequence[Row], *, run: Run) -> str:
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>Compliance</title><style>{_STYLE}</style>"
         "<h1>Strong customer authentication: rule by rule</h1>"
-        f"<p class=dim>Commission Delegated Regulation (EU) 2018/389. Commit <code>{escape(run.commit)}</code>,"
-        f" {run.at:%Y-%m-%d %H:%M} UTC, {run.minutes:.0f} minutes.</p>"
+        "<p class=dim>Commission Delegated Regulation (EU) 2018/389."
+        f" Commit <code>{escape(run.commit)}</code>, {run.at:%Y-%m-%d %H:%M} UTC,"
+        f" {run.minutes:.0f} minutes.</p>"
         f'<p class="verdict{"" if holding == len(rows) else " no"}"><strong>{holding} of {len(rows)} rows'
         f" hold.</strong> {len(tests)} tests, {len(guards)} guards."
         "<br>A row holds when tests carry its article, all of them pass, and each guard in the code that it"
@@ -290,9 +291,10 @@ def _guard(taken: Taken) -> str:
         if taken.word == "killed"
         else f'<span class="bad">✗ {escape(taken.word)}</span>'
     )
+    where = f"{taken.place or path}, {kind}"
     return (
-        f"<tr><td>{escape(taken.guard.holds)}<td><span class=dim>{escape(taken.place or path)}, {escape(kind)}"
-        f"</span><br><code>{escape(found)}</code> → <code>{escape(put) or '(nothing)'}</code><td>{happened}</tr>"
+        f"<tr><td>{escape(taken.guard.holds)}<td><span class=dim>{escape(where)}</span><br>"
+        f"<code>{escape(found)}</code> → <code>{escape(put) or '(nothing)'}</code><td>{happened}</tr>"
     )
 
 
