@@ -130,9 +130,12 @@ class Store(Protocol):
         """False where the nonce of this binding's request signature was seen before."""
         ...
 
-    def reserve_try(self, relying_party: str, binding_id: UUID, *, max_failures: int) -> int | None:
+    def reserve_try(
+        self, relying_party: str, binding_id: UUID, *, max_failures: int, feigned: bool = False
+    ) -> int | None:
         """Counts one failure of the binding and of its subject in advance, atomically: the binding's failures
-        with this one; None where either already has max_failures or the binding is not ACTIVE."""
+        with this one; None where either already has max_failures or the binding is not ACTIVE. A feigned one
+        costs the same time and counts nothing."""
         ...
 
     def release_try(self, relying_party: str, binding_id: UUID) -> None:

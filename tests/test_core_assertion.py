@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from sim import NOW, PROFILE, World
 
 from gateway.core import xades
@@ -64,9 +68,10 @@ def answer(
     key: ec.EllipticCurvePrivateKey = WORLD.device_key,
     pin: ec.EllipticCurvePrivateKey | None = PIN_KEY,
     signed_at: Any = SIGNED_AT,
+    certificate: bytes = BINDING.certificate,
 ) -> RawAssertion:
     statement = compose(content, binding_id=BINDING.id, decision=decision)
-    info = xades.device_signed_info(statement, certificate=BINDING.certificate, signing_time=signed_at)
+    info = xades.device_signed_info(statement, certificate=certificate, signing_time=signed_at)
     return RawAssertion(decision, signed_at, sign_p256(key, info), pin and sign_p256(pin, info))
 
 
@@ -170,6 +175,35 @@ def test_a_signing_time_outside_the_transaction() -> None:
     with pytest.raises(AssertionRefused):
         judge(answer(signed_at=early), at=early)
     judge(answer(signed_at=early + timedelta(seconds=1)), at=early)
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "signed", "good"),
+    [
+        (-30, 30, -20, True),
+        (-10, 30, -20, False),
+        (-30, -10, -20, False),
+        (-30, 10, 20, False),
+        (10, 30, 20, False),
+    ],
+    ids=["good", "signed before it", "judged after it", "signed after it", "judged before it"],
+)
+def test_the_certificate_is_in_force_when_signed_and_when_judged(
+    begins: int, ends: int, signed: int, good: bool
+) -> None:
+    """Seconds from the moment of judging."""
+    name = x509.Name([])
+    certificate = (
+        x509.CertificateBuilder(name, name, WORLD.device_key.public_key(), 1)
+        .not_valid_before(NOW + timedelta(seconds=begins))
+        .not_valid_after(NOW + timedelta(seconds=ends))
+        .sign(OTHER_KEY, SHA256())
+        .public_bytes(Encoding.DER)
+    )
+    binding = replace(BINDING, certificate=certificate)
+    assertion = answer(signed_at=NOW + timedelta(seconds=signed), certificate=certificate)
+    with nullcontext() if good else pytest.raises(PossessionNotProven):
+        judge(assertion, binding=binding)
 
 
 @pytest.mark.rts("7")

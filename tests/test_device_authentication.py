@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -22,6 +23,7 @@ from gateway.core import httpsig
 from gateway.core.errors import DeviceNotAuthenticated
 from gateway.core.keys import sign_p256
 from gateway.core.model import BindingState
+from gateway.device import authentication
 
 URL = f"{BASE}/transactions"
 CREATED = int(NOW.timestamp())
@@ -225,6 +227,13 @@ def test_a_revoked_device_is_refused_and_a_foreign_one_too(face: Face) -> None:
     foreign = face.bind(relying_party="other-bank")
     assert refused(face.call("GET", URL, revoked.headers()))
     assert refused(face.call("GET", URL, foreign.headers()))
+
+
+def test_the_key_that_stands_for_nobody_lets_nobody_in(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though somebody had its private key."""
+    signer = replace(face.bind(), key_id=uuid4())
+    monkeypatch.setattr(authentication, "_NOBODY", signer.transport.public_key())
+    assert refused(face.call("GET", URL, signer.headers(url=URL)))
 
 
 @pytest.mark.rts("4(2)", "7")

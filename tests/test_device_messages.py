@@ -101,6 +101,13 @@ def test_what_is_not_one_strict_json_object_is_malformed(message: str, name: str
         parse(message, NOT_JSON[name])
 
 
+@pytest.mark.parametrize(("brackets", "refusal"), [(400, SchemaInvalid), (401, MalformedMessage)])
+def test_brackets_are_counted_before_anything_is_parsed(brackets: int, refusal: type[GatewayError]) -> None:
+    """At the limit the parser says what is wrong, past it nobody asks the parser."""
+    with pytest.raises(refusal):
+        parse("assertionRequest", json.dumps({"x": "[" * (brackets - 1)}).encode())
+
+
 @pytest.mark.parametrize("message", sorted(EXAMPLES))
 @pytest.mark.parametrize("body", [b"[]", b"null", b'"x"', b"1", b"{}"])
 def test_another_json_value_is_not_of_the_shape(message: str, body: bytes) -> None:

@@ -99,6 +99,7 @@ def test_one_key_id_does_not_stand_for_another_with_the_same_key() -> None:
         ("", {"": OLD}),
         ("ä", {"ä": OLD}),
         ("a" * 41, {"a" * 41: OLD}),
+        ("a\x1f", {"a\x1f": OLD}),
     ],
 )
 def test_a_key_ring_that_is_not_one_is_refused(current: str, keys: dict[str, bytes]) -> None:

@@ -34,16 +34,23 @@ FACTORS: Final = {
 _AMR: Final = {Factor.PIN: "pin", Factor.BIOMETRIC: "user"}
 
 
-class PossessionNotProven(AssertionRefused):
-    """The signing key did not sign: not the subject's device, so nobody's try is burnt."""
-
-
 @dataclass(frozen=True, slots=True)
 class VerifiedPossession:
     decision: Decision
     info: bytes
     """The SignedInfo that the signing key signed, and that the PIN's key has to sign too."""
     factor: VerifiedFactor
+
+
+class PossessionNotProven(AssertionRefused):
+    """The signing key did not sign: not the subject's device, so nobody's try is burnt.
+
+    ``possession`` is what would have been proven: for work that time must not tell from the real one's.
+    """
+
+    def __init__(self, possession: VerifiedPossession) -> None:
+        super().__init__()
+        self.possession = possession
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +88,10 @@ def verify_possession(
         certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc,
         hardware or not profile.hardware_key,
     )
+    possession = VerifiedPossession(assertion.decision, info, FACTORS["hwk" if hardware else "swk"])
     if not all(holds):
-        raise PossessionNotProven()
-    return VerifiedPossession(assertion.decision, info, FACTORS["hwk" if hardware else "swk"])
+        raise PossessionNotProven(possession)
+    return possession
 
 
 def verify_factors(

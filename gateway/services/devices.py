@@ -234,9 +234,9 @@ def change_pin(
     try:
         new = verify_new_pin(order, expected_purpose=Purpose.PIN_CHANGE, binding=device, at=at)
     except ProofRefused:
-        # As many messages as a wrong PIN costs: time does not tell which element failed (article 4(3)(a)).
-        gw.store.binding(tenant, device.id)
-        gw.store.binding(tenant, device.id)
+        # What a wrong PIN costs, and nothing counted: time does not tell which element failed (4(3)(a)).
+        gw.store.reserve_try(tenant, device.id, max_failures=limit, feigned=True)
+        gw.store.lock_if_spent(tenant, device.id, max_failures=limit, at=at)
         raise
     if gw.store.reserve_try(tenant, device.id, max_failures=limit) is None:
         gw.store.lock_if_spent(tenant, device.id, max_failures=limit, at=at)
@@ -261,12 +261,13 @@ def reset_pin(
 ) -> DeviceBinding:
     """A new PIN for who has the device and the code; raises ProofRefused, whatever failed. It opens what
     failures had locked."""
+    limit = gw.activation.max_failures
     try:
         new = verify_new_pin(order, expected_purpose=Purpose.PIN_RESET, binding=device, at=at)
     except ProofRefused:
-        gw.store.binding(device.relying_party, device.id)  # as many messages as a wrong code costs
+        # what a wrong code costs: a write
+        gw.store.reserve_try(device.relying_party, device.id, max_failures=limit, feigned=True)
         raise
-    limit = gw.activation.max_failures
     reset = gw.store.reserve_pin_reset_try(device.relying_party, device.id, max_failures=limit, at=at)
     if reset is None:
         raise ProofRefused()

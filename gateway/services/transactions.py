@@ -9,13 +9,19 @@ before anything is sealed. How a transaction begins is left to ``starts``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 import structlog
 
-from gateway.core.assertion import PossessionNotProven, verify_factors, verify_possession
+from gateway.core.assertion import (
+    PossessionNotProven,
+    VerifiedPossession,
+    verify_factors,
+    verify_possession,
+)
 from gateway.core.errors import (
     AssertionRefused,
     Conflict,
@@ -24,7 +30,6 @@ from gateway.core.errors import (
     MethodLocked,
     NotFound,
     TransactionClaimed,
-    TransactionExpired,
     TransactionNotPending,
 )
 from gateway.core.model import (
@@ -81,8 +86,6 @@ def cancel_transaction(gw: Gateway, caller: Caller, *, transaction_id: UUID, at:
         transaction = load(gw, caller.relying_party, transaction_id, at=at)
         if transaction.state is State.CANCELLED:
             return transaction
-        if transaction.state is State.EXPIRED:
-            raise TransactionExpired()
         advance(transaction, Event.CANCEL, at=at)
         if gw.store.finish(transaction, event=Event.CANCEL, reason="caller", at=at):
             return load(gw, caller.relying_party, transaction_id, at=at)
@@ -124,7 +127,7 @@ def decide(
 ) -> Transaction:
     """Takes a device's answer; raises AssertionRefused, whatever element of it failed."""
     transaction = fetch(gw, device, transaction_id=transaction_id, at=at)
-    if transaction.decision is not None and transaction.decision is assertion.decision:
+    if transaction.decision is assertion.decision:
         # the answer to the first one was lost on its way
         return _for_its_device(gw, transaction, at=at)
     approved = assertion.decision is Decision.APPROVED
@@ -134,16 +137,15 @@ def decide(
         raise MethodLocked()
     profile = parse_profile(transaction.profile_document)
     numbered = profile.number_matching and transaction.channel is Channel.BACKEND
+    tried = approved and (Factor.PIN in profile.factors or numbered)
     try:
         possession = verify_possession(
             assertion, expected_content=transaction.content, binding=device, profile=profile, at=at
         )
-    except PossessionNotProven:
-        # As many messages as a wrong PIN costs: time does not tell which element failed (article 4(3)(a)).
-        gw.store.binding(device.relying_party, device.id)
-        gw.store.binding(device.relying_party, device.id)
+    except PossessionNotProven as unproven:
+        if tried:
+            _feign(gw, device, profile, assertion=assertion, possession=unproven.possession, at=at)
         raise AssertionRefused() from None
-    tried = approved and (Factor.PIN in profile.factors or numbered)
     failures = _reserve(gw, device, profile, at=at) if tried else device.failures
     try:
         verified = verify_factors(assertion, possession=possession, binding=device, profile=profile)
@@ -192,6 +194,24 @@ def _reserve(gw: Gateway, device: DeviceBinding, profile: SignatureProfile, *, a
         gw.store.lock_if_spent(device.relying_party, device.id, max_failures=limit, at=at)
         raise DeviceLocked()
     return counted - 1
+
+
+def _feign(
+    gw: Gateway,
+    device: DeviceBinding,
+    profile: SignatureProfile,
+    *,
+    assertion: RawAssertion,
+    possession: VerifiedPossession,
+    at: datetime,
+) -> None:
+    """All the work of a wrong PIN, and nothing counted: time does not tell which element failed
+    (RTS (EU) 2018/389 article 4(3)(a))."""
+    limit = profile.max_failures
+    gw.store.reserve_try(device.relying_party, device.id, max_failures=limit, feigned=True)
+    with suppress(AssertionRefused):
+        verify_factors(assertion, possession=possession, binding=device, profile=profile)
+    gw.store.lock_if_spent(device.relying_party, device.id, max_failures=limit, at=at)
 
 
 def expire(gw: Gateway, transaction: Transaction, *, at: datetime) -> bool:

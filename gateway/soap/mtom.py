@@ -128,8 +128,6 @@ def _parts(data: bytes, *, boundary: str) -> list[_Part]:
 
 
 def _part(data: bytes, *, at: int, end: int) -> _Part:
-    if data.startswith(b"\r\n", at):
-        raise MalformedMessage()  # not a header field, so neither an id nor a type
     split = data.find(b"\r\n\r\n", at, min(end, at + MAX_HEAD))
     if split < 0:
         raise MalformedMessage()

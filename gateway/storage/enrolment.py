@@ -269,21 +269,23 @@ class EnrolmentQueries(Queries):
         )
         return bool(first)
 
-    def reserve_try(self, relying_party: str, binding_id: UUID, *, max_failures: int) -> int | None:
+    def reserve_try(
+        self, relying_party: str, binding_id: UUID, *, max_failures: int, feigned: bool = False
+    ) -> int | None:
         counted = self._pool.run(
             relying_party,
             LOCK_SUBJECT_OF_BINDING
             + """WITH b AS (
-                UPDATE binding b SET failures = b.failures + 1 FROM subject s
+                UPDATE binding b SET failures = b.failures + %(step)s FROM subject s
                 WHERE b.relying_party = %(rp)s AND b.id = %(binding)s AND b.state = 'ACTIVE'
                     AND NOT 'pin' = ANY(b.locked_methods)
                     AND b.failures < %(max)s AND s.relying_party = b.relying_party AND s.id = b.subject_id
                     AND s.failures < %(max)s
                 RETURNING b.relying_party, b.subject_id, b.failures
             )
-            UPDATE subject s SET failures = s.failures + 1 FROM b
+            UPDATE subject s SET failures = s.failures + %(step)s FROM b
             WHERE s.relying_party = b.relying_party AND s.id = b.subject_id RETURNING b.failures""",
-            {"binding": binding_id, "max": max_failures},
+            {"binding": binding_id, "max": max_failures, "step": 0 if feigned else 1},
         )
         return int(counted[0][0]) if counted else None
 

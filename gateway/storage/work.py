@@ -110,7 +110,7 @@ class WorkQueries(Queries):
             SELECT n.id, n.transaction_id, n.attempts, k.subject_id, k.wrapped, b.id, b.push_target
             FROM taken n JOIN subject_key k USING (relying_party, subject_id)
             LEFT JOIN binding b ON b.relying_party = n.relying_party AND b.subject_id = n.subject_id
-                AND b.state = 'ACTIVE' AND b.push_target IS NOT NULL
+                AND b.state = 'ACTIVE'
             ORDER BY n.id, b.id""",
             {"at": at, "again": at + timedelta(seconds=lease_seconds), "limit": limit},
         )

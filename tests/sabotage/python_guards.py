@@ -43,7 +43,8 @@ _FLOOR: Final = re.compile(r"MIN|FLOOR")
 _REFUSING: Final = re.compile(r"REFUSED|IGNORABLE|OTHER|STAND_INS|BLANK_SYMBOLS|MARK_CATEGORIES|ELSEWHERE")
 """Constants whose members are what is refused; to lose a member of an accepting set takes no guard away."""
 _NO_CHECK: Final = re.compile(
-    "add|append|close|debug|discard|error|info|move_to_end|pop|popitem|set|sleep|start|update|wait|warning"
+    "__init__|account|add|append|close|debug|discard|error|inc|info|move_to_end|observe|pop|popitem|set|sleep"
+    "|start|start_response|update|wait|warning"
 )
 """Calls whose value nobody takes, and that check nothing."""
 _SETTINGS: Final = {

@@ -1,17 +1,18 @@
 """``make sabotage``: takes away each guard in turn, and fails if the suite stays green for any of them.
 
 The law: the working tree is never touched; each mutation is made alone, in a copy, and judged by a forked
-process. The tests that the table below names for its module run first, and only where they stay green the
-rest of the suite; a run past its time counts as red. Unmutated, the tests of the table must be green, or
-nothing is judged. ``allowed.toml`` names, with a reason each, mutations that need not be found. What a guard
-is, is left to ``python_guards`` and ``sql_guards``.
+process. The tests that the table below names for its module come first; then, for what they leave alive, the
+rest of the suite. A run past its time counts as red. Unmutated, the same tests must be green, or nothing is
+judged. ``allowed.toml`` names, with a reason each, mutations that need not be found. What a guard is, is left
+to ``python_guards`` and ``sql_guards``.
 
     sabotage.py [--all]              every guard; writes docs/reports/sabotage.md
-    sabotage.py --changed REF        those on lines changed since REF
+    sabotage.py --changed REF        those on lines changed since REF, of every module some first
     sabotage.py --again              those that the last run left alive or did not reach; writes it too
 
-Narrowed by ``--only PREFIX`` (of module paths) and bounded by ``--minutes N``. ``--mapped`` leaves out the
-rest of the suite. Exit codes: 0 nothing survived, 1 survivors, 2 the unmutated tests are red.
+Narrowed by ``--only PREFIX`` (of module paths) and bounded by ``--minutes N``: what was not reached is told.
+``--mapped`` leaves out the rest of the suite. Exit codes: 0 nothing survived, 1 survivors, 2 nothing could be
+judged (the unmutated tests are red, or there is no REF).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatch
@@ -51,9 +52,10 @@ SECONDS: Final = 180.0
 """One run of the tests of a module; of the rest of the suite five times that."""
 
 _VERIFIER: Final = ("test_verifier", "test_verifier_wrapping", "test_guards")
-_STORE: Final = ("test_storage_store", "test_guards", "test_storage_protection", "test_storage_races")
+_STORE: Final = ("test_storage_store", "test_guards_store", "test_storage_protection", "test_storage_races")
 _CORE: Final = ("test_core_statement", "test_core_profile", "test_core_assertion", "test_transaction")
 _SOAP: Final = ("test_soap_gate", "test_guards", "test_soap_face", "test_soap_contract")
+_BYTES: Final = ("test_soap_gate", "test_guards_gate", "test_gate_bounds", "test_soap_mtom")
 _DEVICE: Final = ("test_device_messages", "test_device_authentication", "test_device_activation")
 _CALLBACKS: Final = ("test_callbacks", "test_callback_sender")
 TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
@@ -70,30 +72,57 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/core/keys.py": ((*_CORE, "test_device_activation", "test_guards"), _VERIFIER),
     "gateway/core/canonical.py": ((*_CORE, "test_device_messages", "test_guards"), _VERIFIER),
     "gateway/core/certpath.py": (("test_core_certpath", *_VERIFIER),),
-    "gateway/core/xmldsig.py": (_VERIFIER,),
+    "gateway/core/xmldsig.py": ((*_VERIFIER, "test_guards_gate"),),
+    "gateway/core/xmlparse.py": (_BYTES, _VERIFIER),
     "gateway/core/evidence.py": (_VERIFIER,),
     "gateway/core/verifier.py": (_VERIFIER,),
-    "gateway/soap/guard.py": (_SOAP,),
+    "gateway/soap/guard.py": (_BYTES, _SOAP),
     "gateway/soap/validation.py": (_SOAP,),
     "gateway/soap/security.py": (_SOAP,),
-    "gateway/services/callbacks.py": (_CALLBACKS,),
+    "gateway/soap/mtom.py": (_BYTES,),
+    "gateway/soap/media.py": (_BYTES, _SOAP),
     "gateway/core/device_order.py": (("test_pin", "test_devices"),),
+    "gateway/core/payment.py": (("test_kinds",),),
+    "gateway/services/authorisation.py": (("test_kinds",),),
+    "gateway/services/callbacks.py": (_CALLBACKS,),
     "gateway/services/devices.py": (("test_devices", "test_pin", "test_guards"),),
-    "gateway/services/*.py": (("test_walk", "test_guards"), ("test_faults", "test_soap_face", *_DEVICE)),
+    "gateway/services/starts.py": (("test_kinds", "test_guards_services"), ("test_guards", "test_walk")),
+    "gateway/services/*.py": (
+        ("test_guards_services", "test_kinds"),
+        ("test_guards", "test_walk", "test_faults", "test_soap_face", *_DEVICE),
+    ),
     "gateway/device/authentication.py": (("test_device_authentication", "test_guards"), ("test_walk",)),
     "gateway/device/messages.py": (("test_device_messages", "test_device_activation", "test_guards"),),
+    "gateway/device/application.py": ((*_DEVICE, "test_guards"), ("test_device_store", "test_walk")),
     "gateway/storage/envelope.py": (("test_storage_envelope", "test_guards"),),
     "gateway/storage/migrate.py": (("test_storage_migrate", "test_storage_protection"),),
-    "gateway/storage/queries.py": (_STORE, ("test_walk", "test_device_store")),
+    "gateway/storage/queries.py": (_STORE,),
     "gateway/storage/devices.py": (("test_storage_devices", "test_devices", "test_pin"), _STORE),
-    "gateway/storage/enrolment.py": (_STORE, ("test_walk", "test_device_store")),
-    "gateway/storage/postgres.py": (_STORE, ("test_walk", "test_device_store")),
-    "gateway/storage/work.py": (_STORE, ("test_walk", "test_device_store")),
+    "gateway/storage/enrolment.py": (_STORE,),
+    "gateway/storage/postgres.py": (_STORE, ("test_kinds",)),
+    "gateway/storage/work.py": (_STORE,),
     "gateway/storage/callbacks.py": (_CALLBACKS,),
     "gateway/outbound/callback.py": (_CALLBACKS,),
-    "gateway/storage/migrations/*.sql": ((*_STORE, "test_storage_migrate"),),
+    "gateway/storage/migrations/0002*.sql": (("test_guards_schema", "test_kinds"), _STORE),
+    "gateway/storage/migrations/0003*.sql": (_CALLBACKS,),
+    "gateway/storage/migrations/0004*.sql": (("test_storage_devices", "test_pin", "test_devices"), _STORE),
+    "gateway/storage/migrations/*.sql": (
+        ("test_guards_schema", "test_storage_protection"),
+        ("test_storage_store", "test_storage_races", "test_storage_migrate"),
+    ),
+    "gateway/soap/envelope.py": (_BYTES, _SOAP),
+    "gateway/soap/application.py": (_BYTES, _SOAP),
+    "gateway/web.py": (("test_guards_gate", "test_device_messages", "test_soap_gate"), _SOAP),
+    "gateway/config.py": (("test_guards_config",), ("test_cli",)),
 }
 """Which tests know a module, the quickest first; in this order the modules are taken."""
+_SLOW: Final = (
+    "test_gate_bounds::test_monster",
+    "test_gate_bounds::test_every_case_of_the_index",
+    "test_gate_bounds::test_monsters_are_what_they_are_called",
+    "test_walk::test_of_two_that_race_one_wins",
+)
+"""Tests of these files that take long: they come with the rest of the suite."""
 _NOT_OURS: Final = frozenset({"test_house", "test_readme"})
 """Files of the suite that run tools over the working tree: they see no mutation."""
 _GREEN, _STOPPED = 0, -1
@@ -114,6 +143,7 @@ class Run:
     mutation: Mutation
     tree: Path
     stages: list[tuple[str, ...]]
+    """What it is still to be judged by."""
     pid: int = 0
     deadline: float = 0.0
 
@@ -131,9 +161,13 @@ class Results:
 def guards(tree: Path) -> dict[str, Mutation]:
     """All mutations by name: what stands there, not in which line, so that it outlives an edit elsewhere."""
     named: dict[str, Mutation] = {}
+    seen: set[str] = set()
     for pattern in TESTS:
         for file in sorted(tree.glob(pattern)):
             path = str(file.relative_to(tree))
+            if path in seen:  # under the pattern that names it more closely
+                continue
+            seen.add(path)
             source = file.read_bytes()
             found = [] if path.endswith(".sql") else python_guards(path, source)
             if path.startswith("gateway/storage/"):
@@ -159,6 +193,12 @@ def allowed(mutation: Mutation, entries: Sequence[dict[str, str]]) -> str:
     return ""
 
 
+def is_commit(ref: str) -> bool:
+    """Whether it names a commit that is here."""
+    asked = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"]
+    return subprocess.run(asked, cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
 def changed_lines(ref: str) -> dict[str, set[int]]:
     """By path, the lines that are new since a commit; of a file that it has not, all."""
     diff = subprocess.run(
@@ -181,6 +221,13 @@ def changed_lines(ref: str) -> dict[str, set[int]]:
 
 
 # Running
+
+
+def _place() -> Path:
+    """Memory, where there is room: the databases of the tests would wait for a disk that nobody needs."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 4 * 2**30
+    return memory if roomy else Path("/tmp")
 
 
 def copy_tree(to: Path) -> None:
@@ -243,17 +290,27 @@ def end(pid: int) -> None:
 
 def wait(pid: int, *, seconds: float) -> int:
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.05)
-    end(pid)
-    return _STOPPED
+    done = 0
+    try:
+        while not done and time.monotonic() < deadline:
+            time.sleep(0.05)
+            done, status = os.waitpid(pid, os.WNOHANG)
+    finally:
+        if not done:
+            end(pid)
+    return os.waitstatus_to_exitcode(status) if done else _STOPPED
 
 
 def files(tests: Sequence[str], *, tree: Path) -> list[str]:
-    return [f"tests/{name}.py" for name in tests if (tree / "tests" / f"{name}.py").is_file()]
+    """What pytest is told to run: files of tests, without the slow ones unless they are named."""
+    once = [test for test in tests if test.partition("::")[0] not in {*tests} - {test}]
+    named = [_path(test) for test in once if (tree / _path(test).partition("::")[0]).is_file()]
+    return named + [f"--deselect={_path(slow)}" for slow in _SLOW if slow not in tests]
+
+
+def _path(test: str) -> str:
+    file, *inside = test.split("::")
+    return "::".join((f"tests/{file}.py", *inside))
 
 
 def first_failure(tree: Path) -> str:
@@ -287,6 +344,7 @@ def warm(tree: Path, tests: Sequence[str]) -> None:
 
 def baseline(tree: Path, tests: Sequence[str]) -> bool:
     """Unmutated, all tests that judge must be green."""
+    warm(tree, tests)
     print(f"unmutated: {len(tests)} test files ...", flush=True)
     code = wait(start(tree, list(tests), write_bytecode=True), seconds=10 * SECONDS)
     if code != _GREEN:
@@ -296,20 +354,23 @@ def baseline(tree: Path, tests: Sequence[str]) -> bool:
 
 
 def judge(
-    todo: dict[str, Mutation], trees: Sequence[Path], *, pristine: Path, mapped: bool, minutes: float | None
+    todo: dict[str, Mutation],
+    trees: Sequence[Path],
+    *,
+    stages: Callable[[str], list[tuple[str, ...]]],
+    pristine: Path,
+    until: float,
 ) -> Iterator[tuple[str, Outcome]]:
     """Outcomes as they come; what the time does not suffice for is left out."""
     names, free = iter(todo), list(trees)
     runs: dict[str, Run] = {}
-    until = time.monotonic() + 60 * (minutes or 1e9)
     try:
         while True:
             while free and time.monotonic() < until and (name := next(names, None)) is not None:
                 mutation, tree = todo[name], free.pop()
-                stages = _stages(mutation.path, tree=pristine, mapped=mapped)
                 target = tree / mutation.path
                 target.write_bytes(mutation.apply((pristine / mutation.path).read_bytes()))
-                runs[name] = _next_stage(Run(mutation, tree, stages))
+                runs[name] = _next_stage(Run(mutation, tree, stages(mutation.path)))
             if not runs:
                 return
             for name, run in list(runs.items()):
@@ -346,15 +407,26 @@ def _next_stage(run: Run) -> Run:
     return run
 
 
-def _stages(path: str, *, tree: Path, mapped: bool) -> list[tuple[str, ...]]:
-    """The tests of a module, and unless ``mapped`` those of the rest of the suite."""
-    stages = list(next(stages for pattern, stages in TESTS.items() if fnmatch(path, pattern)))
-    if not mapped:
-        known = _NOT_OURS.union(*stages)
-        stages.append(
-            tuple(sorted(p.stem for p in (tree / "tests").glob("test_*.py") if p.stem not in known))
-        )
-    return stages
+def named_tests(path: str) -> list[tuple[str, ...]]:
+    """The tests that the table names for a module."""
+    return list(next(stages for pattern, stages in TESTS.items() if fnmatch(path, pattern)))
+
+
+def other_tests(path: str) -> list[tuple[str, ...]]:
+    """Those of the rest of the suite."""
+    known = _NOT_OURS.union(*named_tests(path))
+    rest = sorted(p.stem for p in (ROOT / "tests").glob("test_*.py") if p.stem not in known)
+    return [(*rest, *_SLOW)]
+
+
+def spread(todo: dict[str, Mutation]) -> dict[str, Mutation]:
+    """The first of each module, then the second of each, and so on."""
+    place: Counter[str] = Counter()
+    turns: dict[str, int] = {}
+    for name, mutation in todo.items():
+        turns[name] = place[mutation.path]
+        place[mutation.path] += 1
+    return {name: todo[name] for name in sorted(todo, key=turns.__getitem__)}
 
 
 # Telling
@@ -365,7 +437,9 @@ def _commit() -> str:
     return subprocess.run(described, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def report(named: dict[str, Mutation], outcomes: dict[str, Outcome], *, how: str, seconds: float) -> str:
+def report(
+    named: dict[str, Mutation], outcomes: dict[str, Outcome], *, how: str, judged: int, seconds: float
+) -> str:
     rows: dict[str, Counter[str]] = {}
     for name, mutation in named.items():
         rows.setdefault(mutation.path, Counter())[outcomes.get(name, Outcome("not reached")).word] += 1
@@ -377,7 +451,8 @@ def report(named: dict[str, Mutation], outcomes: dict[str, Outcome], *, how: str
         f"`{how}`, commit {_commit()}, {datetime.now(UTC):%Y-%m-%d}, {seconds / 60:.0f} minutes,"
         f" Python {sys.version.split()[0]}.",
         "Killed: a test failed without the guard. Survived: none did. Allowed: `tests/sabotage/allowed.toml`",
-        "says why. Not reached: the time was over. With `--again`, what an earlier run killed is taken over.",
+        f"says why. Not reached: the time was over. Judged in this run: {judged}; with `--again`, what an",
+        "earlier run killed is taken over.",
         "",
         "| module | guards | killed | survived | allowed | not reached |",
         "|---|---:|---:|---:|---:|---:|",
@@ -419,11 +494,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--without", metavar="TEST", action="append", default=[], help="a test to leave out")
     parser.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="runs at a time")
     options = parser.parse_args(arguments)
+    if options.changed and not is_commit(options.changed):
+        print(
+            f"There is no commit {options.changed} in this clone: fetch it"
+            " (git fetch --deepen=1, or --unshallow), or name one that is here.",
+            flush=True,
+        )
+        return 2
     began = time.monotonic()
+    until = began + 60 * (options.minutes or 1e9)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended, the copies go
     os.environ["PYTEST_ADDOPTS"] = " ".join(f"--deselect={test}" for test in options.without)
 
-    with tempfile.TemporaryDirectory(prefix="sab-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="sab-", dir=_place(), ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         pristine = Path(folder) / "pristine"
         copy_tree(pristine)
@@ -449,32 +532,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{len(todo)} guards to take away", flush=True)
         if lines is not None and not todo:
             return 0
-        stages = [
-            stage for m in todo.values() for stage in _stages(m.path, tree=pristine, mapped=options.mapped)
-        ]
-        tests = files(sorted({test for stage in stages for test in stage}), tree=pristine)
-        warm(pristine, tests)
-        if todo and not baseline(pristine, tests):
-            return 2
+        if options.changed:
+            todo = spread(todo)
         trees = [Path(folder) / str(number) for number in range(max(1, options.jobs))]
-        for tree in trees:
-            shutil.copytree(pristine, tree, symlinks=True)
-        judged = judge(todo, trees, pristine=pristine, mapped=options.mapped, minutes=options.minutes)
-        for count, (name, outcome) in enumerate(judged, start=1):
-            results.outcomes[name] = outcome
-            said = f"{outcome.word:8} {_told(todo[name])}" + (f"  ({outcome.by})" if outcome.by else "")
-            print(f"[{count}/{len(todo)}, {time.monotonic() - began:.0f} s] {said}", flush=True)
-            if not options.changed:
-                results.save()
+        last: dict[str, object] = {}
+        for stages in (named_tests,) if options.mapped else (named_tests, other_tests):
+            asked = {
+                name: m
+                for name, m in todo.items()
+                if stages is named_tests or results.outcomes.get(name) == Outcome("survived")
+            }
+            tests = sorted({test for m in asked.values() for stage in stages(m.path) for test in stage})
+            if not asked or time.monotonic() >= until:
+                break
+            if not baseline(pristine, files(tests, tree=pristine)):
+                return 2
+            for tree in trees:
+                if not tree.exists():  # not earlier: with the bytecode of the tests
+                    shutil.copytree(pristine, tree, symlinks=True)
+            judged = judge(asked, trees, stages=stages, pristine=pristine, until=until)
+            for count, (name, outcome) in enumerate(judged, start=1):
+                results.outcomes[name] = outcome
+                last[name] = stages
+                said = f"{outcome.word:8} {_told(asked[name])}" + (f"  ({outcome.by})" if outcome.by else "")
+                print(f"[{count}/{len(asked)}, {time.monotonic() - began:.0f} s] {said}", flush=True)
+                if not options.changed:
+                    results.save()
     unreached = [m for name, m in todo.items() if name not in results.outcomes]
     for m in unreached if options.changed else ():
         print(f"not reached {_told(m)}")
     words = Counter(results.outcomes[name].word for name in todo if name in results.outcomes)
     print(f"{words['killed']} killed, {words['survived']} survived, {len(unreached)} not reached", flush=True)
+    early = [n for n in todo if results.outcomes.get(n) == Outcome("survived") and last[n] is named_tests]
+    if early and not options.mapped:
+        print(f"The time was over before the rest of the suite could judge {len(early)} of the survivors.")
     if not options.changed and not options.only:
         how = f"make sabotage ARGS='{' '.join(arguments or sys.argv[1:])}'"
         REPORT.parent.mkdir(parents=True, exist_ok=True)
-        text = report(named, results.outcomes, how=how, seconds=time.monotonic() - began)
+        text = report(named, results.outcomes, how=how, judged=len(last), seconds=time.monotonic() - began)
         REPORT.write_text(text, encoding="utf-8")
     return 1 if words["survived"] else 0
 

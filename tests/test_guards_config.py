@@ -1,0 +1,144 @@
+"""Guards of the configuration: each falls when one rule is taken away (``make sabotage``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import NO_SECRET, ConfigurationError, load
+from gateway.core.model import utc_now
+from gateway.sandbox import make_sandbox
+
+LISTEN = 'host = "127.0.0.1"\nport = 5000'
+EMBEDDED = 'embedded = "database"'
+PRODUCTION = (
+    ('mode = "sandbox"', 'mode = "production"'),
+    (LISTEN, 'socket = "gateway.sock"'),
+    (EMBEDDED, 'dsn = "host=db"\nowner_dsn = "host=db"'),
+    ('public_url = "http:', 'public_url = "https:'),
+)
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Path:
+    folder = tmp_path / "sandbox"
+    make_sandbox(folder, port=5000, at=utc_now())
+    return folder
+
+
+def faults_after(folder: Path, name: str, *changes: tuple[str, str]) -> list[str]:
+    """What is said of a configuration in which each old text has become the new one."""
+    (file,) = folder.glob(name)
+    text = file.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text)
+    try:
+        load(folder)
+    except ConfigurationError as error:
+        return str(error).splitlines()
+    return []
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ((LISTEN, 'host = "127.0.0.1"'), "either socket, or host and port"),
+        ((LISTEN, "port = 5000"), "either socket, or host and port"),
+        ((LISTEN, ""), "either socket, or host and port"),
+        ((LISTEN, LISTEN + '\nsocket = "s"'), "either socket, or host and port"),
+        ((LISTEN, 'port = 5000\nsocket = "s"'), "either socket, or host and port"),
+        ((EMBEDDED, ""), "either embedded"),
+        ((EMBEDDED, EMBEDDED + '\ndsn = "x"\nowner_dsn = "x"'), "either embedded"),
+        ((EMBEDDED, EMBEDDED + '\nowner_dsn = "x"'), "either embedded"),
+        ((EMBEDDED, 'dsn = "x"'), "either embedded"),
+        (("max_failures = 3", "max_failures = 0"), "article 4(3)(b)"),
+        (("max_failures = 3", "max_failures = 6"), "article 4(3)(b)"),
+        (('id = "demo-bank"', 'id = "Demo"'), "relying_party[0].id"),
+        (('id = "demo-bank"', f'id = "{"x" * 41}"'), "relying_party[0].id"),
+        (('name = "Demo Bank (sandbox)"', 'name = ""'), "relying_party[0].name"),
+        (('name = "Demo Bank (sandbox)"', f'name = "{"x" * 121}"'), "relying_party[0].name"),
+        (("[[relying_party]]", '[push]\nrelay = "ftp://relay"\n[[relying_party]]'), "push.relay"),
+        (("[[relying_party]]", "[[another]]"), "another"),
+        (('public_url = "http:', 'public_url = "ftp:'), "public_url"),
+    ],
+    ids=lambda value: value[1] if isinstance(value, tuple) else "",
+)
+def test_a_configuration_that_cannot_be_is_refused(
+    sandbox: Path, changed: tuple[str, str], says: str
+) -> None:
+    assert any(says in fault for fault in faults_after(sandbox, "gateway.toml", changed))
+
+
+def test_without_a_relying_party_there_is_nobody_to_serve(sandbox: Path) -> None:
+    text = (sandbox / "gateway.toml").read_text()
+    _, tail = text.split("[[relying_party]]")
+    none = ("mode =", "relying_party = []\nmode ="), ("[[relying_party]]" + tail, "")
+    assert any("relying_party: " in fault for fault in faults_after(sandbox, "gateway.toml", *none))
+
+
+@pytest.mark.parametrize("left", range(4))
+def test_production_has_nothing_of_the_sandbox(sandbox: Path, left: int) -> None:
+    """Each of the three alone is refused; the first is what makes it production."""
+    changes = [change for number, change in enumerate(PRODUCTION) if number != left or left == 0]
+    says = ["", "unix socket", "needs database.dsn", "public_url that is https"][left]
+    found = faults_after(sandbox, "gateway.toml", *changes)
+    assert any(says in fault for fault in found) if says else found == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('secret_sha256 = "', 'secret_sha256 = "x', "secret_sha256"),
+        ('"Heartbeat"', '"Haertbeat"', "no such operation: Haertbeat"),
+        ('relying_party = "demo-bank"', 'relying_party = "nobody"', "no relying party nobody"),
+    ],
+)
+def test_a_caller_that_cannot_be_is_refused(sandbox: Path, old: str, new: str, says: str) -> None:
+    assert any(says in fault for fault in faults_after(sandbox, "callers/*.toml", (old, new)))
+
+
+def test_the_samples_secret_is_nobodys(sandbox: Path) -> None:
+    (file,) = sandbox.glob("callers/*.toml")
+    (secret,) = [line for line in file.read_text().splitlines() if line.startswith("secret_sha256")]
+    sample = (secret, f'secret_sha256 = "{NO_SECRET}"')
+    assert any("of no secret" in fault for fault in faults_after(sandbox, "callers/*.toml", sample))
+
+
+def test_a_profile_keeps_its_rules(sandbox: Path) -> None:
+    rule = ('factors = ["device", "pin"]', 'factors = ["pin"]')
+    assert any(
+        "DEVICE is always" in fault for fault in faults_after(sandbox, "profiles/consent-pin.toml", rule)
+    )
+
+
+def test_a_configuration_of_no_file_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load(tmp_path)
+
+
+def test_a_fault_is_told_where_it_stands(sandbox: Path) -> None:
+    """The line of the key; of the table where the key is not there; of the second of two alike."""
+    file = sandbox / "gateway.toml"
+    second = '[[relying_party]]\nid = "second"\nname = "Second"\nprofiles = []\n'
+    file.write_text(file.read_text() + second)
+    found = faults_after(
+        sandbox,
+        "gateway.toml",
+        ("pool_size = 8", "#"),
+        ('name = "Second"', "name = 1"),
+        ("workers = 2", "workers = 0"),
+    )
+    lines = file.read_text().splitlines()
+
+    def line(text: str) -> int:
+        return 1 + next(number for number, each in enumerate(lines) if each.startswith(text))
+
+    told = {fault.split(": ")[1]: int(fault.split(":")[1]) for fault in found}
+    assert told == {
+        "web.workers": line("workers = 0"),
+        "database.pool_size": line("[database]"),
+        "relying_party[1].name": line("name = 1"),
+    }
