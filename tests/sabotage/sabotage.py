@@ -62,7 +62,6 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/core/text.py": (("test_guards", "test_text"),),
     "gateway/core/markdown.py": (("test_markdown",),),
     "gateway/core/shown.py": (("test_markdown",),),
-    "gateway/core/payment.py": (("test_kinds",),),
     "gateway/core/transaction.py": (("test_transaction", "test_guards"), ("test_walk",)),
     "gateway/core/statement.py": ((*_CORE, "test_guards"), _VERIFIER),
     "gateway/core/profile.py": ((*_CORE, "test_guards"), _VERIFIER),
