@@ -140,6 +140,14 @@ def test_a_row_without_tests_guards_or_a_passing_result_does_not_hold(
     assert replace(row, **change).lacks == (lack,)  # type: ignore[arg-type]
 
 
+def test_what_is_red_already_or_judges_time_misses_no_guard() -> None:
+    arguments = compliance.killers("4(3)(a)", tests={"tests/a.py::b": "failed", "c": "passed"}, tree=ROOT)
+    assert arguments[-3:] == ["--rts", "4(3)(a)", "--deselect=tests/a.py::b"]
+    assert "tests/test_rts.py" in arguments
+    assert compliance.TIMED in files_of("4(3)(a)")
+    assert compliance.TIMED not in arguments
+
+
 class Words(HTMLParser):
     def __init__(self) -> None:
         super().__init__()

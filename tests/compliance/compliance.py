@@ -41,6 +41,8 @@ from rts import ALL, NamedGuard, Rule, files_of, row_of, rules  # noqa: E402
 REPORTS: Final = ROOT / "docs" / "reports"
 SECONDS: Final = 300.0
 """One run of a row's tests without a guard."""
+TIMED: Final = "tests/test_latencies.py"
+"""Its tests compare times, and another's load can turn them red: they show a row, and are no guard's killer."""
 _FAILED: Final = 1
 """pytest's exit code where tests ran and some failed."""
 
@@ -120,15 +122,24 @@ def run_tests(tree: Path, row: str, *, files: Sequence[str]) -> dict[str, dict[s
     return found
 
 
-def take_away(guard: NamedGuard, mutation: Mutation | None, *, row: str, tree: Path, pristine: Path) -> Taken:
-    """Runs the row's own tests without the guard, in the copy."""
+def killers(row: str, *, tests: Mapping[str, str], tree: Path) -> list[str]:
+    """What pytest is told, so that a red test means that the guard is gone: no test that is red with it."""
+    files = [file for file in files_of(row, tests=tree / "tests") if file != TIMED]
+    red = [f"--deselect={test}" for test, outcome in tests.items() if outcome != "passed"]
+    return [*files, "--rts", row, *red]
+
+
+def take_away(
+    guard: NamedGuard, mutation: Mutation | None, *, arguments: Sequence[str], tree: Path, pristine: Path
+) -> Taken:
+    """Runs the row's own tests, which ``arguments`` select, without the guard, in the copy."""
     if mutation is None:
         return Taken(guard, "", "", "not in the code")
     place = f"{mutation.path}:{mutation.line}"
     target = tree / mutation.path
     target.write_bytes(mutation.apply((pristine / mutation.path).read_bytes()))
     try:
-        pid = sabotage.start(tree, [*files_of(row, tests=pristine / "tests"), "--rts", row])
+        pid = sabotage.start(tree, arguments)
         code = sabotage.wait(pid, seconds=SECONDS)
     finally:
         shutil.copy2(pristine / mutation.path, target)
@@ -149,13 +160,14 @@ def judge(asked: Sequence[Rule], *, folder: Path, until: float) -> Iterator[Row]
     shutil.copytree(pristine, tree, symlinks=True)
     for rule in asked:
         tests = outcomes.get(rule.row, {})
+        arguments = killers(rule.row, tests=tests, tree=pristine)
         taken = []
         for guard in rule.guards:
             if time.monotonic() > until:
                 taken.append(Taken(guard, "", "", "not reached"))
                 continue
             found = resolve(guard, named)
-            taken.append(take_away(guard, found, row=rule.row, tree=tree, pristine=pristine))
+            taken.append(take_away(guard, found, arguments=arguments, tree=tree, pristine=pristine))
             print(f"  {rule.row}: {taken[-1].word}: {guard.name}  {taken[-1].killer}", flush=True)
         yield Row(rule, tests, tuple(taken))
 
