@@ -42,7 +42,7 @@ REPORTS: Final = ROOT / "docs" / "reports"
 SECONDS: Final = 300.0
 """One run of a row's tests without a guard."""
 TIMED: Final = "tests/test_latencies.py"
-"""Its tests compare times, and another's load can turn them red: they show a row, and are no guard's killer."""
+"""Its tests compare times, and another's load turns them red: they show a row, and are no guard's killer."""
 _FAILED: Final = 1
 """pytest's exit code where tests ran and some failed."""
 
