@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import operation_pages
+
 from gateway.core.errors import GatewayError, RefusedError, RequestError, StateError, UnavailableError, leaves
 from gateway.web import status_of
 
@@ -37,8 +39,13 @@ def faults() -> str:
     return "\n".join([*lines, ""])
 
 
-PAGES = {ROOT / "docs" / "faults.md": faults}
+def pages() -> dict[Path, str]:
+    return {ROOT / "docs" / "faults.md": faults(), **operation_pages.pages()}
+
 
 if __name__ == "__main__":
-    for path, page in PAGES.items():
-        path.write_text(page(), encoding="utf-8")
+    for old in operation_pages.FOLDER.glob("*.md"):
+        old.unlink()
+    for path, text in pages().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")

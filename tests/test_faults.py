@@ -18,6 +18,7 @@ from xml.sax.saxutils import escape
 import pytest
 from live import NS, SOAP, WSSE
 from lxml import etree
+from operation_pages import faults_of, faults_of_the_gate
 from storage_fixture import make_store
 from walk import PIN, URL, Walk, through
 
@@ -72,7 +73,12 @@ class Bank:
     def call(
         self, operation: str, inner: str = "", *, secret: str = SECRET, header: str = "", **headers: str
     ) -> str:
-        return self.post(envelope(operation, inner, secret=secret, header=header).encode(), **headers)
+        code = self.post(envelope(operation, inner, secret=secret, header=header).encode(), **headers)
+        if operation in OPERATIONS:
+            assert code in faults_of(operation) | faults_of_the_gate(), (
+                f"docs/soap/{operation}.md misses {code}"
+            )
+        return code
 
     def start(self, **changes: str) -> str:
         asked = {
