@@ -221,6 +221,15 @@ def test_the_edges_of_the_time_window_are_inside(face: Face) -> None:
         assert face.call("GET", URL, headers).status == 200
 
 
+@pytest.mark.rts("7")
+@pytest.mark.parametrize("seconds", [-61, 61])
+def test_a_request_that_was_kept_back_is_refused(face: Face, seconds: int) -> None:
+    """Though nobody has seen it before."""
+    face.clock.at = NOW.replace(microsecond=0)
+    headers = face.bind().headers(at=face.clock.at + timedelta(seconds=seconds))
+    assert refused(face.call("GET", URL, headers))
+
+
 @pytest.mark.rts("27")
 def test_a_revoked_device_is_refused_and_a_foreign_one_too(face: Face) -> None:
     revoked = face.bind(state=BindingState.REVOKED)

@@ -233,6 +233,28 @@ def test_no_profile_and_no_configuration_allows_a_sixth_try() -> None:
             replace(PROFILE, max_failures=failures)
 
 
+@pytest.mark.rts("4(3)(b)")
+def test_the_right_pin_on_one_device_gives_another_no_more_tries(database: Connections) -> None:
+    """It ends what counts for the subject; the other device's own failures stand, whatever races."""
+    world = World(make_store(database))
+    subject, device = world.bind()
+    _, other = world.bind(subject)
+    for _ in range(2):
+        assert world.store.reserve_try(world.rp, device.id, max_failures=3)
+    assert world.decide(world.pending(subject, other))
+    assert world.failures(database, device) == (2, 0)
+    tries = [lambda: world.store.reserve_try(world.rp, device.id, max_failures=3)] * RACING
+    assert sum(counted is not None for counted in at_once(*tries)) == 1
+    assert world.failures(database, device) == (3, 1)
+
+
+@pytest.mark.rts("4(3)(d)")
+def test_no_profile_gives_a_code_more_than_five_minutes() -> None:
+    assert replace(PROFILE, code_lifetime_seconds=300).code_lifetime_seconds == 300
+    with pytest.raises(ValueError, match="code_lifetime_seconds"):
+        replace(PROFILE, code_lifetime_seconds=301)
+
+
 # 4(4): told before anything is for good, and a way back
 
 
