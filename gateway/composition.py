@@ -19,6 +19,7 @@ from gateway.core.certpath import load_certificate, parse_trust
 from gateway.core.errors import GatewayError
 from gateway.core.model import RelyingParty, utc_now
 from gateway.core.text import displayable
+from gateway.magic import MagicPhones
 from gateway.outbound.callback import CallbackKey, HttpCallbackSender
 from gateway.outbound.device_ca import FileDeviceCA
 from gateway.outbound.push import HttpPushSender
@@ -95,6 +96,9 @@ def build_gateway(configuration: Configuration, store: PostgresStore) -> Gateway
         clock=SystemClock(),
         waits=Waits(store),
         public_url=table.public_url,
+        magic=None
+        if table.mode == "production"
+        else MagicPhones(configuration.folder / "phones", passphrase=activation_secret.hex()),
     )
 
 

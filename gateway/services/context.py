@@ -10,6 +10,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 
 from gateway import __version__
@@ -17,6 +18,7 @@ from gateway.core.certpath import TrustStore, load_certificate
 from gateway.core.errors import GatewayError, MisuseError, ProfileNotAvailable
 from gateway.core.model import BindingState, Caller, DeviceBinding, Kind, RelyingParty
 from gateway.core.profile import SignatureProfile, reaches
+from gateway.core.transaction import Transaction
 from gateway.ports import Clock, DeviceCA, SealKey, Store, Tenants
 from gateway.services.waits import Waits
 
@@ -39,6 +41,18 @@ class ActivationRules:
         return str(int.from_bytes(mac, "big") % 10**self.code_digits).zfill(self.code_digits)
 
 
+class Magic(Protocol):
+    """Subjects that a sandbox answers for by itself."""
+
+    def prepare(self, gw: Gateway, *, relying_party: str, external_ref: str, at: datetime) -> None:
+        """Raises the fault that a name asks for, or sees to it that the name has a phone."""
+        ...
+
+    def play(self, gw: Gateway, transaction: Transaction) -> None:
+        """Begins what the name does with a transaction, and waits for none of it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Gateway:
     store: Store
@@ -53,6 +67,8 @@ class Gateway:
     waits: Waits
     public_url: str
     """Base URL as devices see it, without a slash at its end."""
+    magic: Magic | None = None
+    """Answers for certain names; only in a sandbox."""
 
     def relying_party(self, relying_party_id: str) -> RelyingParty:
         """Raises MisuseError: callers' relying parties were checked when configuration was read."""

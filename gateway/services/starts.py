@@ -128,6 +128,8 @@ def _start(
     request_id_of(asked.request_id)
     external_ref_of(external_ref)
     checked = _check(gw, tenant, kind, asked, channel=Channel.BACKEND, external_ref=external_ref, at=at)
+    if gw.magic is not None:
+        gw.magic.prepare(gw, relying_party=tenant, external_ref=external_ref, at=at)
     subject = gw.store.subject_by_ref(tenant, external_ref)
     if subject is None:
         raise NotFound(field="externalRef")
@@ -138,7 +140,10 @@ def _start(
         if earlier is None:
             raise
         return _same(earlier, checked.digest)
-    return _commit(gw, subject, checked, request_id=asked.request_id, device=None)
+    started = _commit(gw, subject, checked, request_id=asked.request_id, device=None)
+    if gw.magic is not None:
+        gw.magic.play(gw, started)
+    return started
 
 
 @dataclass(frozen=True, slots=True)
