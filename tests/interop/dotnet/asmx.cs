@@ -42,7 +42,7 @@ static class Program {
     static Gateway.Proxy.Transaction Start(string text) {
         var shown = new Gateway.Proxy.ShownContent { title = Walk.Title, content = text, mediaType = "text/plain" };
         return Service.StartConsentSignature(
-            Guid.NewGuid().ToString(), Walk.Env("EXTERNAL_REF"), null, "de", shown, 0, false);
+            Guid.NewGuid().ToString(), Walk.Env("EXTERNAL_REF"), null, null, "de", shown, null, 0, false);
     }
 
     /* A fault's detail is XML; xsd.exe made the class for it. */

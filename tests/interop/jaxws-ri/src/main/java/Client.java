@@ -101,7 +101,7 @@ public final class Client {
         shown.setContent(text);
         shown.setMediaType("text/plain");
         return gateway.startConsentSignature(
-                UUID.randomUUID().toString(), env("EXTERNAL_REF"), null, "de", shown, null);
+                UUID.randomUUID().toString(), env("EXTERNAL_REF"), null, null, "de", shown, null, null);
     }
 
     /** XMLGregorianCalendar keeps the zone that was sent. */
