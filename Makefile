@@ -7,7 +7,7 @@ BIN := .venv/bin
 GATEWAY := $(BIN)/mobileid-gateway
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo test serve foreign interop sabotage bench lint check lock clean help
+.PHONY: demo test serve foreign interop sabotage compliance bench lint check lock clean help
 
 help: ## What can be made
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/'
@@ -29,6 +29,9 @@ interop: .venv/ready ## Stock SOAP clients of seven stacks against a live gatewa
 
 sabotage: .venv/ready ## Remove each guard in turn; fails where the suite stays green
 	@$(BIN)/python tests/sabotage/sabotage.py $(ARGS)
+
+compliance: .venv/ready ## Each rule of the RTS: its tests, and each of its guards taken away; fails where one does not hold
+	@$(BIN)/python tests/compliance/compliance.py $(ARGS)
 
 bench: .venv/ready ## Side by side: us, the floor beneath us, and stock tools
 	@$(BIN)/python tests/bench/bench.py $(ARGS)

@@ -1,8 +1,9 @@
-"""What the tests share: one real Postgres a run, migrated, and the identity store on it."""
+"""What the tests share: one real Postgres a run, migrated, the identity store on it, and the marker rts."""
 
 from __future__ import annotations
 
 import pytest
+from rts import pytest_addoption, pytest_collection_modifyitems, pytest_configure  # noqa: F401
 from storage_fixture import database, make_store  # noqa: F401
 from walk import Walk
 

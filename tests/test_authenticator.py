@@ -87,6 +87,7 @@ def activate(bank: Walk, wire: Wire, **changes: str) -> Authenticator:
     return Authenticator.activate(asked.pop("link"), transport=wire, clock=bank.clock.now, **asked)
 
 
+@pytest.mark.rts("5(1)(a)")
 def test_what_was_shown_is_what_the_bank_asked_and_what_was_signed(bank: Walk, phone: Authenticator) -> None:
     started = bank.start()
     (waiting,) = phone.waiting()
@@ -135,6 +136,7 @@ def test_an_approval_is_no_rejection(bank: Walk, phone: Authenticator) -> None:
         phone.reject(bank.claimed(phone), decision=Decision.APPROVED)
 
 
+@pytest.mark.rts("4(3)(b)")
 def test_a_wrong_pin_is_found_by_the_gateway_alone_and_counts(bank: Walk, phone: Authenticator) -> None:
     transaction_id = bank.claimed(phone)
     for _ in range(3):
@@ -156,6 +158,7 @@ def test_nobody_decides_on_what_was_not_shown(bank: Walk, phone: Authenticator, 
     assert wire.passed == []
 
 
+@pytest.mark.rts("4(1)")
 def test_an_approval_needs_the_pin(bank: Walk, phone: Authenticator, wire: Wire) -> None:
     transaction_id = bank.claimed(phone)
     for pin in (None, "", "123", "12345a", "1" * 13, "١٢٣٤"):
@@ -188,6 +191,7 @@ def test_the_messages_are_those_of_the_published_schema(bank: Walk, wire: Wire) 
             validator(name).validate(json.loads(body))
 
 
+@pytest.mark.rts("6")
 def test_the_pin_and_its_key_never_pass_the_wire_and_are_not_kept(bank: Walk, wire: Wire) -> None:
     phone = activate(bank, wire)
     phone.approve(bank.claimed(phone), pin=PIN)
@@ -260,6 +264,7 @@ LIES = {
 }
 
 
+@pytest.mark.rts("5(2)")
 @pytest.mark.parametrize("name", sorted(LIES))
 def test_a_lying_gateway_gets_no_signature(bank: Walk, phone: Authenticator, wire: Wire, name: str) -> None:
     change, error = LIES[name]
@@ -273,6 +278,7 @@ def test_a_lying_gateway_gets_no_signature(bank: Walk, phone: Authenticator, wir
     assert wire.assertions == 0
 
 
+@pytest.mark.rts("5(2)")
 def test_a_text_that_was_changed_on_the_way_is_signed_as_shown_and_so_refused(
     bank: Walk, phone: Authenticator, wire: Wire
 ) -> None:
@@ -414,6 +420,7 @@ def test_a_certificate_out_of_its_time_is_not_believed(bank: Walk, wire: Wire) -
         )
 
 
+@pytest.mark.rts("24")
 def test_each_half_alone_activates_nothing(bank: Walk, wire: Wire) -> None:
     activation = bank.register().activation
     assert activation is not None
@@ -427,6 +434,7 @@ def test_each_half_alone_activates_nothing(bank: Walk, wire: Wire) -> None:
     assert caught.value.code == "ACTIVATION_REFUSED"
 
 
+@pytest.mark.rts("24")
 def test_an_activation_serves_once(bank: Walk, wire: Wire) -> None:
     activation = bank.register().activation
     assert activation is not None

@@ -100,6 +100,7 @@ def test_nobody_needs_a_pin_to_say_no(decision: Decision) -> None:
     assert (verified.decision, verified.factors) == (decision, (FACTORS["swk"],))
 
 
+@pytest.mark.rts("4(2)", "5(1)(b)-(d)")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -116,23 +117,27 @@ def test_a_signature_over_other_content_proves_nothing(changes: dict[str, Any]) 
         judge(answer(), replace(CONTENT, **changes))
 
 
+@pytest.mark.rts("4(2)")
 def test_a_decision_cannot_be_turned_round() -> None:
     rejected = answer(decision=Decision.REJECTED_NOT_ME)
     with pytest.raises(PossessionNotProven):
         judge(replace(rejected, decision=Decision.APPROVED))
 
 
+@pytest.mark.rts("9")
 @pytest.mark.parametrize("key", [OTHER_KEY, PIN_KEY], ids=["transport key", "PIN key"])
 def test_another_key_of_the_same_device_is_not_possession(key: ec.EllipticCurvePrivateKey) -> None:
     with pytest.raises(PossessionNotProven):
         judge(answer(key=key))
 
 
+@pytest.mark.rts("4(2)")
 def test_another_binding() -> None:
     with pytest.raises(PossessionNotProven):
         judge(answer(), binding=replace(BINDING, id=uuid7(NOW)))
 
 
+@pytest.mark.rts("4(1)", "9")
 @pytest.mark.parametrize("pin", [None, OTHER_KEY, WORLD.device_key], ids=["none", "another", "signing key"])
 def test_a_pin_that_is_not_proven_is_refused_and_counts(pin: Any) -> None:
     with pytest.raises(AssertionRefused) as refused:
@@ -140,6 +145,7 @@ def test_a_pin_that_is_not_proven_is_refused_and_counts(pin: Any) -> None:
     assert not isinstance(refused.value, PossessionNotProven)
 
 
+@pytest.mark.rts("4(3)(a)")
 def test_both_refusals_look_the_same_outside() -> None:
     def refusal(assertion: RawAssertion) -> tuple[str, str]:
         with pytest.raises(AssertionRefused) as refused:
@@ -149,6 +155,7 @@ def test_both_refusals_look_the_same_outside() -> None:
     assert refusal(answer(pin=OTHER_KEY)) == refusal(answer(key=OTHER_KEY))
 
 
+@pytest.mark.rts("4(2)")
 @pytest.mark.parametrize("signature", [b"", bytes(64), b"\xff" * 64, bytes(63)], ids=len)
 def test_malformed_signatures(signature: bytes) -> None:
     with pytest.raises(PossessionNotProven):
@@ -199,12 +206,14 @@ def test_the_certificate_is_in_force_when_signed_and_when_judged(
         judge(assertion, binding=binding)
 
 
+@pytest.mark.rts("7")
 def test_hardware_is_required_where_the_profile_says_so() -> None:
     with pytest.raises(AssertionRefused):
         judge(answer(), hardware_key=True)
     assert judge(answer(), binding=HARDWARE, hardware_key=True).factors[0] == FACTORS["hwk"]
 
 
+@pytest.mark.rts("8")
 def test_a_biometric_needs_an_attested_key() -> None:
     factors = (Factor.DEVICE, Factor.BIOMETRIC)
     with pytest.raises(AssertionRefused):

@@ -72,6 +72,7 @@ def test_values_of_another_type_are_refused(name: str, value: Any) -> None:
     assert all(type(word) is str for word in profile.released_attributes)
 
 
+@pytest.mark.rts("4(1)")
 def test_one_factor_is_not_sca() -> None:
     single = replace(PROFILE, factors=(Factor.DEVICE,))
     assert (single.acr, PROFILE.acr) == ("urn:mobileid-gateway:acr:single", "urn:mobileid-gateway:acr:sca")

@@ -60,6 +60,7 @@ def test_canonical_amounts(amount: str) -> None:
     assert Payment(amount, "EUR", (PAYEE,)).total == amount
 
 
+@pytest.mark.rts("5(1)(b)-(d)")
 @pytest.mark.parametrize(
     "amount",
     [

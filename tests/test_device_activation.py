@@ -62,17 +62,20 @@ def test_three_possessed_keys_are_verified() -> None:
     assert spki_of(verified.signing) == made.keys.signing
 
 
+@pytest.mark.rts("24")
 @pytest.mark.parametrize("role", ROLES)
 def test_each_proof_counts(role: str) -> None:
     made, other = request(), request()
     refused(replace(made, proofs=replace(made.proofs, **{role: getattr(other.proofs, role)})))
 
 
+@pytest.mark.rts("9")
 def test_proofs_do_not_change_places() -> None:
     made = request()
     refused(replace(made, proofs=KeyProofs(made.proofs.transport, made.proofs.signing, made.proofs.pin)))
 
 
+@pytest.mark.rts("9")
 def test_keys_do_not_change_places() -> None:
     made = request()
     swapped = DeviceKeys(made.keys.transport, made.keys.signing, made.keys.pin)
@@ -80,12 +83,14 @@ def test_keys_do_not_change_places() -> None:
     refused(replace(made, keys=swapped, proofs=proofs))
 
 
+@pytest.mark.rts("24")
 def test_a_proof_serves_one_activation_at_one_relying_party() -> None:
     made = request()
     refused(replace(made, activation_id=uuid4()))
     refused(made, relying_party="other-bank")
 
 
+@pytest.mark.rts("9")
 @pytest.mark.parametrize(
     ("one", "same"), [("signing", "transport"), ("signing", "pin"), ("transport", "pin")]
 )

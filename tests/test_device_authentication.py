@@ -199,6 +199,7 @@ for _name, _wrong in {
         OTHER_REQUESTS[f"{_name}-{'missing' if _value is None else _n}"] = _make
 
 
+@pytest.mark.rts("4(2)", "4(3)(a)")
 @pytest.mark.parametrize("name", sorted(OTHER_REQUESTS))
 def test_any_other_request_is_refused_with_one_fault(face: Face, name: str) -> None:
     signer = face.bind()
@@ -210,6 +211,7 @@ def test_any_other_request_is_refused_with_one_fault(face: Face, name: str) -> N
     assert face.store.nonces == {}, "a refused request spends no nonce"
 
 
+@pytest.mark.rts("7")
 def test_the_edges_of_the_time_window_are_inside(face: Face) -> None:
     face.clock.at = NOW.replace(microsecond=0)
     signer = face.bind()
@@ -219,6 +221,16 @@ def test_the_edges_of_the_time_window_are_inside(face: Face) -> None:
         assert face.call("GET", URL, headers).status == 200
 
 
+@pytest.mark.rts("7")
+@pytest.mark.parametrize("seconds", [-61, 61])
+def test_a_request_that_was_kept_back_is_refused(face: Face, seconds: int) -> None:
+    """Though nobody has seen it before."""
+    face.clock.at = NOW.replace(microsecond=0)
+    headers = face.bind().headers(at=face.clock.at + timedelta(seconds=seconds))
+    assert refused(face.call("GET", URL, headers))
+
+
+@pytest.mark.rts("27")
 def test_a_revoked_device_is_refused_and_a_foreign_one_too(face: Face) -> None:
     revoked = face.bind(state=BindingState.REVOKED)
     foreign = face.bind(relying_party="other-bank")
@@ -233,6 +245,7 @@ def test_the_key_that_stands_for_nobody_lets_nobody_in(face: Face, monkeypatch: 
     assert refused(face.call("GET", URL, signer.headers(url=URL)))
 
 
+@pytest.mark.rts("4(2)", "7")
 def test_a_repeated_request_is_refused_although_its_signature_is_another(face: Face) -> None:
     signer = face.bind()
     headers = signer.headers()
@@ -298,6 +311,7 @@ def test_no_header_field_gets_anything_but_the_refusal(given_input: str, value: 
         httpsig.verify(request, key=key, at=NOW)
 
 
+@pytest.mark.rts("4(2)")
 def test_every_bit_of_a_signed_request_counts() -> None:
     face = Face()
     signer = face.bind()

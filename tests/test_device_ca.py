@@ -53,6 +53,7 @@ def test_racing_workers_give_one_crl(walk: Walk) -> None:
     assert len(crls) == 1
 
 
+@pytest.mark.rts("27")
 def test_a_revoked_device_is_on_the_next_crl_and_decides_nothing(walk: Walk) -> None:
     phone = walk.phone()
     transaction_id = walk.claimed(phone)

@@ -39,6 +39,7 @@ def masked(data: bytes) -> dict[str, object]:
     return {name: value for name, value in json.loads(data).items() if name != "correlationId"}
 
 
+@pytest.mark.rts("7")
 def test_of_one_request_sent_many_times_at_once_one_is_answered(walk: Walk) -> None:
     phone = walk.phone()
     for _ in range(5):
@@ -49,6 +50,7 @@ def test_of_one_request_sent_many_times_at_once_one_is_answered(walk: Walk) -> N
         assert statuses == [200] + [401] * (RACING - 1)
 
 
+@pytest.mark.rts("4(3)(a)")
 def test_revoked_unknown_foreign_and_replayed_are_one_answer(walk: Walk) -> None:
     phone = walk.phone()
     url, headers = signed(walk, phone)

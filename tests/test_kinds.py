@@ -214,7 +214,9 @@ def test_the_right_is_granted_by_name(bank: Walk, phone: Authenticator, kind: Ki
         (replace(PAYMENT, payees=(replace(PAYEE, amount="-348.50"),)), "payment.payee.amount"),
         (replace(PAYMENT, payees=(replace(PAYEE, account="CH93 0076"),)), "payment.payee.account"),
         (replace(PAYMENT, payees=(replace(PAYEE, account=""),)), "payment.payee.account"),
-        (replace(BATCH, payees=BATCH.payees[:2]), "payment.total"),
+        pytest.param(
+            replace(BATCH, payees=BATCH.payees[:2]), "payment.total", marks=pytest.mark.rts("5(3)(b)")
+        ),
     ],
 )
 def test_a_payment_is_exact(
@@ -361,6 +363,7 @@ def test_a_code_is_for_its_own_payment(bank: Walk, phone: Authenticator, payment
     assert redeem(bank, done, payment=BATCH).redeemed_at is not None
 
 
+@pytest.mark.rts("4(2)")
 def test_a_code_is_for_its_own_transaction_and_bank(bank: Walk, phone: Authenticator) -> None:
     one, two = (approve(bank, phone, Kind.AUTHORISATION) for _ in range(2))
     login = approve(bank, phone, Kind.AUTHENTICATION)
@@ -386,6 +389,7 @@ def test_a_code_is_for_its_own_transaction_and_bank(bank: Walk, phone: Authentic
     assert redeem(bank, login).redeemed_at is not None
 
 
+@pytest.mark.rts("4(1)")
 def test_no_code_before_an_approval_or_after_a_refusal(bank: Walk, phone: Authenticator) -> None:
     started = bank.start_kind(Kind.AUTHORISATION, payment=PAYMENT)
     assert bank.get(started.id).authentication_code is None

@@ -404,6 +404,7 @@ def test_what_the_bank_has_locked_no_reset_opens(walk: Walk, bank: Bank, phone: 
     assert bank.ask("get_pin_reset", pin_reset_id=opened.id).state is PinResetState.CANCELLED
 
 
+@pytest.mark.rts("4(4)")
 def test_wrong_codes_are_counted_and_end_the_reset(bank: Bank, phone: Authenticator) -> None:
     opened = start(bank, phone)
     for _ in range(3):
@@ -417,6 +418,7 @@ def test_wrong_codes_are_counted_and_end_the_reset(bank: Bank, phone: Authentica
     assert reset(phone, again.code) == "OK"
 
 
+@pytest.mark.rts("4(3)(b)")
 def test_racing_codes_count_as_at_most_the_allowed_tries(
     walk: Walk, bank: Bank, phone: Authenticator
 ) -> None:
@@ -490,6 +492,7 @@ def test_two_banks_may_use_one_request_id(walk: Walk, bank: Bank, phone: Authent
         bank.ask("get_pin_reset", pin_reset_id=there.id)
 
 
+@pytest.mark.rts("22", "6")
 def test_no_code_and_no_proof_stands_in_the_database_or_the_log(
     walk: Walk,
     bank: Bank,

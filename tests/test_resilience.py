@@ -179,6 +179,7 @@ def test_a_device_of_a_former_ca_is_not_asked(walk: Walk, phone: Authenticator) 
     phone.claim(started.id)
 
 
+@pytest.mark.rts("4(4)")
 def test_tries_that_ended_in_a_crash_end_in_a_lock_that_shows(walk: Walk, phone: Authenticator) -> None:
     for _ in range(3):
         assert walk.store.reserve_try(walk.tenant, phone.device.binding_id, max_failures=3)

@@ -164,6 +164,7 @@ def test_many_that_wait_do_not_keep_another_from_starting(live: Live) -> None:
     assert set(states) <= {"REQUESTED", "PENDING", "APPROVED", "COMPLETED"}
 
 
+@pytest.mark.rts("22", "6")
 def test_no_canary_is_in_logs_or_faults(live: Live) -> None:
     canary = f"canary{secrets.token_hex(6)}"
     reference, name, shown = f"{canary}-ref", f"{canary} name", f"{canary} shown"

@@ -74,6 +74,7 @@ def test_what_is_repeated_after_a_lost_answer_finds_what_it_did(
     assert found.state is BindingState.REVOKED
 
 
+@pytest.mark.rts("27")
 def test_a_claim_and_a_revocation_leave_nothing_that_is_approved(world: World) -> None:
     """A claim that comes too late waits for its end: nobody can decide it."""
     subject, _ = world.bind()

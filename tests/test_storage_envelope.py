@@ -24,6 +24,7 @@ def test_a_value_opens_where_it_was_sealed_and_is_never_sealed_alike() -> None:
     assert b"value" not in first
 
 
+@pytest.mark.rts("22")
 @pytest.mark.parametrize(("part", "other"), [("table", "binding"), ("column", "name"), ("row", "2")])
 def test_a_value_opens_at_no_other_place(part: str, other: str) -> None:
     key, _ = RING.new_subject_key("bank", subject_id=SUBJECT)
@@ -39,6 +40,7 @@ def test_parts_of_a_place_do_not_run_together() -> None:
         key.open(sealed, table="a", column="bc", row="1")
 
 
+@pytest.mark.rts("22")
 @pytest.mark.parametrize("at", range(0, 40, 3))
 def test_a_changed_or_shortened_value_does_not_open(at: int) -> None:
     key, _ = RING.new_subject_key("bank", subject_id=SUBJECT)

@@ -193,6 +193,7 @@ def test_the_application_cannot_write_for_another_tenant(world: World, database:
 # append-only
 
 
+@pytest.mark.rts("29")
 @pytest.mark.parametrize("table", APPEND_ONLY)
 @pytest.mark.parametrize("change", ["UPDATE {} SET {} = {}", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
 def test_what_is_only_added_cannot_be_changed_by_anybody(
@@ -368,6 +369,7 @@ def _canaries(database: Connections, world: World) -> dict[str, bytes]:
     return canary
 
 
+@pytest.mark.rts("22", "6")
 def test_nothing_personal_stands_in_clear_in_any_table(world: World, database: Connections) -> None:
     """RTS article 22; the PIN proof: articles 6 to 8."""
     canary = _canaries(database, world)
@@ -388,6 +390,7 @@ def test_nothing_personal_stands_in_clear_in_any_table(world: World, database: C
             assert spelling not in dump, name
 
 
+@pytest.mark.rts("22")
 def test_nothing_personal_stands_in_clear_on_the_servers_disk(world: World, database: Connections) -> None:
     """Tables, write-ahead log, the server's own log: also of statements that are refused."""
     canary = _canaries(database, world)
@@ -461,6 +464,7 @@ def test_an_old_key_still_opens_and_a_new_one_wraps(world: World, database: Conn
         world.store.subject(world.rp, new.id)
 
 
+@pytest.mark.rts("22")
 @pytest.mark.parametrize(
     ("table", "column", "read"),
     [

@@ -28,6 +28,7 @@ def world(database: Connections) -> World:
     return World(make_store(database))
 
 
+@pytest.mark.rts("4(1)")
 def test_of_two_decisions_one_wins(world: World, database: Connections) -> None:
     """RTS article 4(1): accepted once."""
     subject, device = world.bind()
@@ -59,6 +60,7 @@ def test_a_decision_and_an_expiry_exclude_each_other(world: World) -> None:
         assert decided is not cancelled
 
 
+@pytest.mark.rts("4(3)(b)")
 def test_twenty_tries_at_once_count_as_three(world: World, database: Connections) -> None:
     """RTS article 4(3)(b)."""
     subject, device = world.bind()
@@ -83,6 +85,7 @@ def test_tries_and_their_return_at_once_leave_no_trace(world: World, database: C
     assert world.failures(database, device) == world.failures(database, other) == (0, 0)
 
 
+@pytest.mark.rts("4(3)(b)", "24")
 def test_twenty_activation_tries_at_once_count_as_three(world: World) -> None:
     registration, _ = world.register()
     found = at_once(
@@ -96,6 +99,7 @@ def test_twenty_activation_tries_at_once_count_as_three(world: World) -> None:
     assert sorted(r.failures for r in found if r is not None) == [1, 2, 3]
 
 
+@pytest.mark.rts("24")
 def test_one_registration_activates_once(world: World) -> None:
     registration, subject = world.register()
     devices = [world.device(subject) for _ in range(6)]
@@ -183,6 +187,7 @@ def test_two_completions_leave_one_evidence(world: World, database: Connections)
     assert counted == [(20,)]
 
 
+@pytest.mark.rts("27")
 def test_a_revoked_device_does_not_decide_afterwards(world: World) -> None:
     subject, _ = world.bind()
     for _ in range(20):
@@ -219,6 +224,7 @@ def test_one_of_many_takes_the_lease_and_one_number_one_crl(world: World) -> Non
     assert at_once(*crls).count(True) == 1
 
 
+@pytest.mark.rts("7")
 def test_one_of_many_sees_a_nonce_first(world: World) -> None:
     _, device = world.bind()
     seen = at_once(*[lambda: world.store.remember_nonce(world.rp, device.id, "n", expires_at=NOW)] * 8)
@@ -249,6 +255,7 @@ def in_the_middle(database: Connections, statement: str, *ids: UUID) -> Iterator
         connection.commit()
 
 
+@pytest.mark.rts("4(3)(b)")
 def test_a_try_sees_the_one_before_it(world: World, database: Connections) -> None:
     """Also one on another device of the subject."""
     subject, device = world.bind()
@@ -262,6 +269,7 @@ def test_a_try_sees_the_one_before_it(world: World, database: Connections) -> No
     assert world.failures(database, device) == (0, 3)
 
 
+@pytest.mark.rts("27")
 def test_a_decision_sees_the_revocation_before_it(world: World, database: Connections) -> None:
     subject, device = world.bind()
     transaction = world.pending(subject, device)

@@ -97,6 +97,7 @@ def test_activation_tries_are_counted_up_to_the_last_one(world: World) -> None:
     assert world.store.reserve_activation_try(world.rp, uuid4(), max_failures=2, at=NOW) is None
 
 
+@pytest.mark.rts("24")
 def test_no_activation_try_past_the_end_or_after_a_block(world: World, database: Connections) -> None:
     registration, _ = world.register()
     try_ = world.store.reserve_activation_try
@@ -156,6 +157,7 @@ def test_a_nonce_is_new_once_for_each_binding(world: World) -> None:
     assert not remember(world.rp, other.id, "n\0", expires_at=NOW)
 
 
+@pytest.mark.rts("4(3)(b)")
 def test_tries_count_for_the_device_and_for_the_subject(world: World, database: Connections) -> None:
     """RTS article 4(3)(b): over all devices of one subject."""
     subject, device = world.bind()
@@ -175,6 +177,7 @@ def test_tries_count_for_the_device_and_for_the_subject(world: World, database: 
     assert found.failures == 2
 
 
+@pytest.mark.rts("4(3)(b)")
 def test_a_spent_device_locks_and_counts_no_more(world: World, database: Connections) -> None:
     _, device = world.bind()
     assert world.store.reserve_try(world.rp, device.id, max_failures=2)
@@ -189,6 +192,7 @@ def test_a_spent_device_locks_and_counts_no_more(world: World, database: Connect
     assert world.events(database, device.id)[1:] == [("LOCK", "LOCKED")]
 
 
+@pytest.mark.rts("4(4)")
 def test_a_new_activation_is_the_way_back_from_a_lock(world: World, database: Connections) -> None:
     """RTS article 4(4)."""
     subject, device = world.bind()
@@ -201,6 +205,7 @@ def test_a_new_activation_is_the_way_back_from_a_lock(world: World, database: Co
     assert not world.store.reserve_try(world.rp, device.id, max_failures=2), "the old one stays locked"
 
 
+@pytest.mark.rts("27")
 def test_revocation_lists_the_certificate(world: World, database: Connections) -> None:
     subject, device = world.bind()
     transaction = world.pending(subject, device)

@@ -54,6 +54,7 @@ def test_the_table_of_ignorable_code_points_equals_its_derivation() -> None:
     assert table == {cp for cp in range(0x110000) if is_ignorable(cp)}
 
 
+@pytest.mark.rts("5(1)(a)")
 def test_every_code_point_is_accepted_or_refused_as_the_rules_say() -> None:
     refused_categories = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
     wrong = []
@@ -129,6 +130,7 @@ def test_the_length_is_counted_in_code_points_after_line_ends_became_lf() -> Non
     assert "3 code points" in caught.value.message
 
 
+@pytest.mark.rts("5(1)(a)")
 @pytest.mark.parametrize(
     "text",
     [
@@ -150,6 +152,7 @@ def test_a_text_without_ink_is_refused(text: str) -> None:
     assert caught.value.field == "Content/Text"
 
 
+@pytest.mark.rts("5(1)(a)")
 @pytest.mark.parametrize(
     ("text", "named"),
     [

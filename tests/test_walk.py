@@ -223,6 +223,7 @@ def test_repeated_claim_and_repeated_approval_answer_the_same(
 # races
 
 
+@pytest.mark.rts("4(1)")
 def test_of_two_that_race_one_wins(walk: Walk, phone: Authenticator, events: Events) -> None:
     """An approval against a rejection of the same transaction, at the same moment, many times."""
     wins: Counter[str] = Counter()
@@ -390,6 +391,7 @@ def lock(walk: Walk, phone: Authenticator) -> UUID:
     return transaction_id
 
 
+@pytest.mark.rts("4(3)(b)")
 def test_three_wrong_pins_lock_and_the_right_one_comes_too_late(walk: Walk, phone: Authenticator) -> None:
     transaction_id = lock(walk, phone)
     with pytest.raises(GatewayRefused, match="DEVICE_LOCKED"):
@@ -409,6 +411,7 @@ def test_the_right_pin_clears_failures_and_evidence_counts_them(walk: Walk, phon
     assert b"<ev:FailedAttempts>2</ev:FailedAttempts>" in document(walk, transaction_id)
 
 
+@pytest.mark.rts("4(3)(b)")
 def test_saying_no_does_not_wash_failed_pins_away(walk: Walk, phone: Authenticator) -> None:
     for _ in range(2):
         transaction_id = walk.claimed(phone)
@@ -418,6 +421,7 @@ def test_saying_no_does_not_wash_failed_pins_away(walk: Walk, phone: Authenticat
     assert walk.store.binding(walk.tenant, phone.device.binding_id).failures == 2  # type: ignore[union-attr]
 
 
+@pytest.mark.rts("4(3)(b)")
 def test_racing_wrong_pins_count_no_more_than_the_limit(walk: Walk, phone: Authenticator) -> None:
     transaction_id = walk.claimed(phone)
     answer = assertion(walk, phone, transaction_id, pin="000000")
@@ -477,6 +481,7 @@ def wrong(code: str) -> str:
     return str((int(code) + 1) % 10**6).zfill(6)
 
 
+@pytest.mark.rts("24", "4(3)(b)")
 def test_three_wrong_codes_end_the_activation(walk: Walk) -> None:
     view = walk.register()
     assert view.activation is not None
@@ -489,6 +494,7 @@ def test_three_wrong_codes_end_the_activation(walk: Walk) -> None:
     assert seen.state is RegistrationState.BLOCKED
 
 
+@pytest.mark.rts("24")
 def test_an_activation_serves_once_and_in_its_time(walk: Walk) -> None:
     view = walk.register()
     assert view.activation is not None
@@ -502,6 +508,7 @@ def test_an_activation_serves_once_and_in_its_time(walk: Walk) -> None:
         activate(walk, late, code=late.activation.code)
 
 
+@pytest.mark.rts("24", "4(3)(b)")
 def test_racing_codes_count_no_more_than_the_limit(walk: Walk) -> None:
     view = walk.register()
     assert view.activation is not None
@@ -654,6 +661,7 @@ class Relay:
         self.sent.append((target, wake_id))
 
 
+@pytest.mark.rts("5(2)")
 def test_a_wake_up_is_sent_once_and_notifies(walk: Walk, events: Events) -> None:
     activation = walk.register().activation
     assert activation is not None
@@ -689,6 +697,7 @@ def test_one_lease_one_worker(walk: Walk) -> None:
     assert walk.store.lease(name, holder="b", at=now + timedelta(seconds=20), seconds=10)
 
 
+@pytest.mark.rts("29")
 def test_every_transition_is_an_event(walk: Walk, phone: Authenticator, events: Events) -> None:
     transaction_id = walk.approved(phone)
     assert events(transaction_id) == {"START": 1, "CLAIM": 1, "APPROVE": 1, "SEAL": 1}
