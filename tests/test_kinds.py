@@ -30,11 +30,11 @@ from gateway.core.errors import (
     ProfileNotAvailable,
     RequestIdReused,
     TextNotDisplayable,
+    TextTooLong,
     TransactionLimitReached,
 )
 from gateway.core.evidence import EVIDENCE_NAMESPACE
 from gateway.core.model import Channel, Decision, Factor, Kind
-from gateway.core.payment import MAX_PAYEES
 from gateway.core.profile import SignatureProfile
 from gateway.core.statement import NAMESPACE, Payee, Payment, ShownText
 from gateway.core.transaction import State, Transaction
@@ -210,7 +210,7 @@ def test_the_right_is_granted_by_name(bank: Walk, phone: Authenticator, kind: Ki
         (replace(PAYMENT, currency="EURO"), "payment.currency"),
         (replace(PAYMENT, payees=()), "payment.payee"),
         (AskedPayment("0", "EUR", (replace(PAYEE, amount="0"),)), "payment.total"),
-        (AskedPayment("1", "EUR", (PAYEE,) * (MAX_PAYEES + 1)), "payment.payee"),
+        (AskedPayment("1", "EUR", (PAYEE,) * 101), "payment.payee"),
         (replace(PAYMENT, payees=(replace(PAYEE, amount="-348.50"),)), "payment.payee.amount"),
         (replace(PAYMENT, payees=(replace(PAYEE, account="CH93 0076"),)), "payment.payee.account"),
         (replace(PAYMENT, payees=(replace(PAYEE, account=""),)), "payment.payee.account"),
@@ -239,6 +239,15 @@ def test_a_payee_is_shown_faithfully_or_not_at_all(bank: Walk, phone: Authentica
     with pytest.raises(TextNotDisplayable) as refused:
         bank.start_kind(Kind.AUTHORISATION, payment=payment)
     assert refused.value.field == "payment.payee.name"
+
+
+def test_so_many_payees_with_so_long_a_name(bank: Walk, phone: Authenticator) -> None:
+    one = replace(PAYEE, name="x" * 140, amount="1.00")
+    batch = AskedPayment("100.00", "EUR", (one,) * 100)
+    assert bank.start_kind(Kind.AUTHORISATION, payment=batch).content.payment is not None
+    longer = replace(batch, payees=(replace(one, name="x" * 141), *batch.payees[1:]))
+    with pytest.raises(TextTooLong):
+        bank.start_kind(Kind.AUTHORISATION, payment=longer)
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def statement() -> Iterator[Vector]:
         yield Vector(f"statement-{name}-changed", data, HASH, 7, f"after the device signed: {name}")
     yield Vector(
         "decision-rejected-with-pin",
-        f.seal(f.model(decision=Decision.REJECTED_NOT_ME)),
+        f.seal(f.refusal(Decision.REJECTED_NOT_ME, factors=(FACTORS["swk"], FACTORS["pin"]))),
         SIG,
         9,
         "a rejection claims a factor that nobody asks for to say no",
@@ -313,6 +313,22 @@ def profile() -> Iterator[Vector]:
 
     document = f.PROFILE.document()
     other = replace(f.PROFILE, max_failures=5).document()
+    login = f.content(kind=Kind.AUTHENTICATION)
+    silent = replace(f.PROFILE, kind=Kind.AUTHENTICATION, evidence=False)
+    yield Vector(
+        "profile-channel",
+        f.seal(f.model(channel="app")),
+        SIG,
+        9,
+        "an app started what only the bank may start",
+    )
+    yield Vector(
+        "profile-without-evidence",
+        f.seal(f.model(login, profile=silent)),
+        SIG,
+        9,
+        "the profile leaves no evidence",
+    )
     for name, data, says in (
         ("digest", f.seal(f.model(profile_digest=bytes(32))), "the digest is of something else"),
         ("digest-short", f.seal(f.model(profile_digest=profile_digest(document)[:31])), "a byte is missing"),
