@@ -82,7 +82,12 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/soap/media.py": (_BYTES, _SOAP),
     "gateway/core/device_order.py": (("test_pin", "test_devices"),),
     "gateway/core/payment.py": (("test_kinds",),),
-    "gateway/services/authorisation.py": (("test_kinds",),),
+    "gateway/services/authorisation.py": (("test_kinds", "test_guards"),),
+    "gateway/services/enrolment.py": (
+        ("test_guards_services", "test_activation"),
+        ("test_guards", "test_walk"),
+    ),
+    "gateway/services/notices.py": (("test_activation",), ("test_guards",)),
     "gateway/services/callbacks.py": (_CALLBACKS,),
     "gateway/services/devices.py": (("test_devices", "test_pin", "test_guards"),),
     "gateway/services/starts.py": (("test_kinds", "test_guards_services"), ("test_guards", "test_walk")),
