@@ -9,19 +9,13 @@ before anything is sealed. How a transaction begins is left to ``starts``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 import structlog
 
-from gateway.core.assertion import (
-    PossessionNotProven,
-    VerifiedPossession,
-    verify_factors,
-    verify_possession,
-)
+from gateway.core.assertion import PossessionNotProven, verify_factors, verify_possession
 from gateway.core.errors import (
     AssertionRefused,
     Conflict,
@@ -138,17 +132,21 @@ def decide(
     profile = parse_profile(transaction.profile_document)
     numbered = profile.number_matching and transaction.channel is Channel.BACKEND
     tried = approved and (Factor.PIN in profile.factors or numbered)
+    unproven = None
     try:
         possession = verify_possession(
             assertion, expected_content=transaction.content, binding=device, profile=profile, at=at
         )
-    except PossessionNotProven as unproven:
-        if tried:
-            _feign(gw, device, profile, assertion=assertion, possession=unproven.possession, at=at)
-        raise AssertionRefused() from None
-    failures = _reserve(gw, device, profile, at=at) if tried else device.failures
+    except PossessionNotProven as error:
+        possession, unproven = error.possession, error
+    # Without possession nothing is counted, and all else goes the very way of a wrong PIN: time does not
+    # tell which element failed (RTS (EU) 2018/389 article 4(3)(a)).
+    feigned = unproven is not None
+    failures = _reserve(gw, device, profile, feigned=feigned, at=at) if tried else device.failures
     try:
         verified = verify_factors(assertion, possession=possession, binding=device, profile=profile)
+        if unproven is not None:
+            raise AssertionRefused()
         if approved and numbered and not numbers_match(gw, transaction, assertion.match_number):
             raise AssertionRefused()
     except AssertionRefused:
@@ -185,33 +183,17 @@ def _for_its_device(gw: Gateway, decided: Transaction, *, at: datetime) -> Trans
     return replace(decided, authentication_code=code_of(gw, decided, at=at))
 
 
-def _reserve(gw: Gateway, device: DeviceBinding, profile: SignatureProfile, *, at: datetime) -> int:
+def _reserve(
+    gw: Gateway, device: DeviceBinding, profile: SignatureProfile, *, feigned: bool, at: datetime
+) -> int:
     """Counts a try before the PIN is judged; how many had failed right before it."""
     limit = profile.max_failures
-    counted = gw.store.reserve_try(device.relying_party, device.id, max_failures=limit)
+    counted = gw.store.reserve_try(device.relying_party, device.id, max_failures=limit, feigned=feigned)
     if counted is None:
         # Spent, be it by tries that ended in a crash: then it is locked, and the bank can see it.
         gw.store.lock_if_spent(device.relying_party, device.id, max_failures=limit, at=at)
         raise DeviceLocked()
     return counted - 1
-
-
-def _feign(
-    gw: Gateway,
-    device: DeviceBinding,
-    profile: SignatureProfile,
-    *,
-    assertion: RawAssertion,
-    possession: VerifiedPossession,
-    at: datetime,
-) -> None:
-    """All the work of a wrong PIN, and nothing counted: time does not tell which element failed
-    (RTS (EU) 2018/389 article 4(3)(a))."""
-    limit = profile.max_failures
-    gw.store.reserve_try(device.relying_party, device.id, max_failures=limit, feigned=True)
-    with suppress(AssertionRefused):
-        verify_factors(assertion, possession=possession, binding=device, profile=profile)
-    gw.store.lock_if_spent(device.relying_party, device.id, max_failures=limit, at=at)
 
 
 def expire(gw: Gateway, transaction: Transaction, *, at: datetime) -> bool:
