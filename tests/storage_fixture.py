@@ -336,7 +336,7 @@ class World:
         """(name, state), in order."""
         found = as_superuser(
             connections,
-            "SELECT name, state FROM event WHERE entity_id = %s::uuid ORDER BY ctid",
+            "SELECT name, state FROM event WHERE entity_id = %s::uuid ORDER BY xmin::text::bigint, ctid",
             (str(entity_id),),
         )
         return [(name, state) for name, state in found]
