@@ -30,6 +30,7 @@ from gateway.composition import (
     DSN_VARIABLE,
     build_callbacks,
     build_gateway,
+    build_message_key,
     build_push,
     build_store,
     end_dates,
@@ -46,10 +47,12 @@ from gateway.demo import DemoFailed, demonstrate
 from gateway.logs import configure_logging
 from gateway.sandbox import CALLER, caller_file, make_sandbox, new_caller_secret, set_port, write_secret
 from gateway.services.context import Gateway
+from gateway.soap.security import Authentication
 from gateway.storage.embedded import EmbeddedPostgres, EmbeddedUnavailable
 from gateway.storage.migrate import check, migrate
 from gateway.supervisor import ProcessSpec, run
 from gateway.walks import WALKS
+from gateway.wsgi import build_authenticator
 
 EXIT_CODES = {Indication.TOTAL_PASSED: 0, Indication.TOTAL_FAILED: 1, Indication.INDETERMINATE: 2}
 REFUSAL_PROVEN = 4
@@ -138,6 +141,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     new.add_argument("name", metavar="NAME", help="1 to 40 of a-z, 0-9 and -")
     new.add_argument("--relying-party", required=True, metavar="ID", help="whose caller it is")
+    new.add_argument(
+        "--authentication",
+        choices=[str(way) for way in Authentication],
+        default=str(Authentication.USERNAME),
+        help="how it proves who it is: username (sandbox only), mtls, mtls+username, x509 (signs messages)",
+    )
+    new.add_argument(
+        "--certificate",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="PEM",
+        help="its certificate, for all but username; once more for the next one, while it is changed",
+    )
     _add_conf(new)
     new.set_defaults(run=_caller_new)
 
@@ -317,6 +334,8 @@ def _migrate(arguments: argparse.Namespace) -> int:
 def _check_config(arguments: argparse.Namespace) -> int:
     configuration = load(arguments.conf)
     gateway = _build(configuration, "")
+    build_authenticator(configuration)
+    build_message_key(configuration)
     table = configuration.gateway
     _check_evidence(gateway)
     print(
@@ -345,7 +364,8 @@ def _status(arguments: argparse.Namespace) -> int:
         what = f"callbacks {what}" if name == "gateway_callbacks" else what
         print(f"  {words['relying_party']:<20} {what:<17} {float(number):.0f}")
     at = utc_now()
-    for role, end in end_dates(build_gateway(configuration, build_store(configuration, ""))).items():
+    gateway = build_gateway(configuration, build_store(configuration, ""))
+    for role, end in end_dates(configuration, gateway).items():
         print(f"  {role:<20} ends {format_time(end)}, in {(end - at).days} days")
     return 0 if state == "ready" else 1
 
@@ -375,20 +395,25 @@ def _caller_new(arguments: argparse.Namespace) -> int:
             f"There is no relying party {arguments.relying_party} in gateway.toml: add it first."
         )
     file = arguments.conf / "callers" / f"{arguments.name}.toml"
-    secret = new_caller_secret()
+    secret = new_caller_secret() if "username" in arguments.authentication else None
     text = caller_file(
-        arguments.name, relying_party=arguments.relying_party, secret=secret, rights=sorted(OPERATIONS)
+        arguments.name,
+        relying_party=arguments.relying_party,
+        authentication=arguments.authentication,
+        secret=secret,
+        certificates=[str(path.resolve()) for path in arguments.certificate],
+        rights=sorted(OPERATIONS),
     )
     try:
         write_secret(file, text.encode())
     except FileExistsError:
         raise CommandFailed(f"{file} exists: remove it first, or choose another name.") from None
     try:
-        load(arguments.conf)
+        build_authenticator(load(arguments.conf))
     except ConfigurationError:
         file.unlink()
         raise
-    print(f"Wrote {file}. The secret, shown this once:\n{secret}")
+    print(f"Wrote {file}." if secret is None else f"Wrote {file}. The secret, shown this once:\n{secret}")
     return 0
 
 

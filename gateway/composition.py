@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from gateway.config import SANDBOX, Configuration, ConfigurationError, restore
 from gateway.core.activation import code_alphabet
@@ -21,6 +23,7 @@ from gateway.core.client import ClientRule, ClientRules
 from gateway.core.errors import GatewayError
 from gateway.core.model import RelyingParty, utc_now
 from gateway.core.text import displayable
+from gateway.core.wssecurity import MessageKey, check_key
 from gateway.magic import MagicPhones
 from gateway.outbound.callback import CallbackKey, HttpCallbackSender
 from gateway.outbound.device_ca import FileDeviceCA
@@ -133,6 +136,51 @@ def build_callback_key(configuration: Configuration) -> CallbackKey:
     return key
 
 
+def build_message_key(configuration: Configuration) -> MessageKey:
+    """What answers to signed messages are signed with; never the seal's key."""
+    keys = configuration.gateway.keys
+    key_file, certificate_file = map(configuration.path, (keys.message_key, keys.message_certificate))
+    try:
+        key = load_pem_private_key(key_file.read_bytes(), password=None)
+        if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+            raise ValueError("neither RSA nor ECDSA")
+        found = MessageKey(key, _one_certificate(certificate_file))
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigurationError([f"keys.message_key: {error}"]) from error
+    if configuration.gateway.mode == "production" and SANDBOX in found.certificate.subject.rfc4514_string():
+        raise ConfigurationError(["keys.message_certificate: production does not run on the sandbox's keys"])
+    return found
+
+
+def caller_certificates(configuration: Configuration) -> dict[str, tuple[x509.Certificate, ...]]:
+    """Those that the callers' files pin; every fault of them at once."""
+    found: dict[str, tuple[x509.Certificate, ...]] = {}
+    faults: list[str] = []
+    for caller in configuration.callers.values():
+        certificates = []
+        for file in map(configuration.path, caller.certificates):
+            try:
+                certificate = _one_certificate(file)
+                check_key(certificate)
+            except (OSError, ValueError) as error:
+                faults.append(f"caller {caller.id}: {file}: {error}")
+                continue
+            if configuration.gateway.mode == "production" and SANDBOX in certificate.subject.rfc4514_string():
+                faults.append(f"caller {caller.id}: {file}: production does not run on the sandbox's keys")
+            certificates.append(certificate)
+        found[caller.id] = tuple(certificates)
+    if faults:
+        raise ConfigurationError(faults)
+    return found
+
+
+def _one_certificate(file: Path) -> x509.Certificate:
+    certificates = x509.load_pem_x509_certificates(file.read_bytes())
+    if len(certificates) != 1:
+        raise ValueError("one certificate, and no other, in PEM")
+    return certificates[0]
+
+
 def build_callbacks(configuration: Configuration) -> Mapping[str, CallbackRules]:
     """Of the relying parties that have a callback; every fault of them at once."""
     key = build_callback_key(configuration)
@@ -166,6 +214,7 @@ def _refuse_readable(configuration: Configuration) -> None:
         keys.index_secret,
         keys.activation_secret,
         keys.callback_key,
+        keys.message_key,
     )
     readable = [path for path in map(configuration.path, secret) if path.stat().st_mode & 0o077]
     if readable:
@@ -177,9 +226,15 @@ def _refuse_sandbox(anchors: tuple[x509.Certificate, ...]) -> None:
         raise ConfigurationError(["keys.trust: production does not run on the sandbox's keys"])
 
 
-def end_dates(gateway: Gateway) -> dict[str, datetime]:
-    """When the certificates and CRLs that evidence rests on end, by what they are for."""
+def end_dates(configuration: Configuration, gateway: Gateway) -> dict[str, datetime]:
+    """When certificates and CRLs end, by what they are for: those that evidence rests on, and callers'."""
     found = {
+        "message": build_message_key(configuration).certificate.not_valid_after_utc,
+        **{
+            f"caller {name} {number}": certificate.not_valid_after_utc
+            for name, certificates in caller_certificates(configuration).items()
+            for number, certificate in enumerate(certificates, start=1)
+        },
         "seal": load_certificate(gateway.seal_key.chain[0]).not_valid_after_utc,
         "device-ca": load_certificate(gateway.device_ca.chain[0]).not_valid_after_utc,
     }

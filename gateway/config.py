@@ -139,6 +139,14 @@ class Keys(_Table):
     """Each a file of 64 hexadecimal digits."""
     callback_key: Path
     """A P-256 private key, PEM."""
+    message_key: Path
+    message_certificate: Path
+    """RSA of 2048 to 4096 bits, or P-256 or P-384; PEM."""
+
+
+class Messages(_Table):
+    window_seconds: Annotated[int, Field(ge=30, le=600)]
+    skew_seconds: Annotated[int, Field(ge=0, le=120)]
 
 
 class Registration(_Table):
@@ -222,6 +230,7 @@ class GatewayTable(_Table):
     web: Web
     database: Database
     keys: Keys
+    messages: Messages
     registration: Registration
     client: list[ClientTable] = []
     push: Push | None = None
@@ -252,8 +261,19 @@ class GatewayTable(_Table):
 class CallerTable(_Table):
     id: Name
     relying_party: Name
-    secret_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    authentication: Literal["username", "mtls", "mtls+username", "x509"]
+    secret_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    certificates: Annotated[list[Path], Field(max_length=2)] = []
+    """PEM files of one certificate each: of the caller's TLS client, or of its messages."""
     rights: list[str]
+
+    @model_validator(mode="after")
+    def _what_the_way_needs(self) -> CallerTable:
+        if ("username" in self.authentication) != (self.secret_sha256 is not None):
+            raise ValueError("secret_sha256: with username and mtls+username, and with nothing else")
+        if (self.authentication == "username") == bool(self.certificates):
+            raise ValueError("certificates: one or two with mtls, mtls+username, x509; none with username")
+        return self
 
     @model_validator(mode="after")
     def _a_secret(self) -> CallerTable:
@@ -366,6 +386,7 @@ def load(folder: Path) -> Configuration:
                     f" {folder / ca_file}"
                 )
         for caller in callers.values():
+            faults += _misplaced(caller, main, folder)
             if caller.relying_party not in tenants:
                 faults.append(f"{folder / 'callers'}: {caller.id}: no relying party {caller.relying_party}")
         for key, path in main.keys:
@@ -380,6 +401,21 @@ def load(folder: Path) -> Configuration:
         callers=callers,
         profiles={name: table.profile() for name, table in profiles.items()},
     )
+
+
+def _misplaced(caller: CallerTable, main: GatewayTable, folder: Path) -> list[str]:
+    """What of a caller does not go with the rest of the configuration."""
+    where = f"{folder / 'callers'}: {caller.id}"
+    faults = [
+        f"{where}: certificates: there is no file {folder / file}"
+        for file in caller.certificates
+        if not (folder / file).is_file()
+    ]
+    if caller.authentication == "username" and main.mode == "production":
+        faults.append(f"{where}: authentication: username alone is for the sandbox")
+    if "mtls" in caller.authentication and main.listen.socket is None:
+        faults.append(f"{where}: authentication: mtls needs listen.socket, with the TLS proxy before it")
+    return faults
 
 
 def _read_all(folder: Path, model: type[_Model], faults: list[str]) -> dict[str, _Model]:

@@ -197,6 +197,10 @@ class Store(Protocol):
         """Repeated: True; False where this binding was told no such thing."""
         ...
 
+    def remember_message(self, relying_party: str, caller: str, key: bytes, *, expires_at: datetime) -> bool:
+        """False where a signed message of this caller, named by 32 bytes, was seen before."""
+        ...
+
     def remember_nonce(
         self, relying_party: str, binding_id: UUID, nonce: str, *, expires_at: datetime
     ) -> bool:

@@ -9,16 +9,18 @@ with which extensions.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
@@ -29,6 +31,9 @@ from gateway.resources import resource
 
 LIFETIME = timedelta(days=10 * 365)
 CALLER = "demo-bank-core"
+SIGNED_CALLER = "demo-bank-signed"
+"""Signs its messages."""
+MESSAGE_RSA_BITS = 3072
 RELYING_PARTY = "demo-bank"
 PROFILES = ("consent-pin", "login-pin", "payment-pin", "texts-pin")
 """The samples of ``conf/profiles``."""
@@ -147,6 +152,10 @@ def make_sandbox(folder: Path, *, port: int, at: datetime) -> None:
     )
     write_secret(folder / "keys" / "callback.key.pem", f"{SANDBOX} callback key\n".encode() + private)
     write_secret(folder / "keys" / "trust.pem", pki.trust_pem())
+    for name in ("message", SIGNED_CALLER):
+        certificate, private = message_pair(f"{SANDBOX} {name}", at=at)
+        write_secret(folder / "keys" / f"{name}.key.pem", private)
+        write_secret(folder / "keys" / f"{name}.pem", certificate)
     key_id = secrets.token_hex(4)
     write_secret(
         folder / "keys" / "encryption-keys.toml",
@@ -158,7 +167,25 @@ def make_sandbox(folder: Path, *, port: int, at: datetime) -> None:
     write_secret(folder / "keys" / f"{CALLER}.secret", secret.encode())
     write_secret(
         folder / "callers" / f"{CALLER}.toml",
-        caller_file(CALLER, relying_party=RELYING_PARTY, secret=secret, rights=sorted(OPERATIONS)).encode(),
+        caller_file(
+            CALLER,
+            relying_party=RELYING_PARTY,
+            authentication="username",
+            secret=secret,
+            certificates=[],
+            rights=sorted(OPERATIONS),
+        ).encode(),
+    )
+    write_secret(
+        folder / "callers" / f"{SIGNED_CALLER}.toml",
+        caller_file(
+            SIGNED_CALLER,
+            relying_party=RELYING_PARTY,
+            authentication="x509",
+            secret=None,
+            certificates=[f"keys/{SIGNED_CALLER}.pem"],
+            rights=sorted(OPERATIONS),
+        ).encode(),
     )
     for name in PROFILES:
         write_secret(folder / "profiles" / f"{name}.toml", resource("conf/profiles", f"{name}.toml"))
@@ -166,20 +193,57 @@ def make_sandbox(folder: Path, *, port: int, at: datetime) -> None:
     set_port(folder, port=port)
 
 
+def message_pair(name: str, *, at: datetime) -> tuple[bytes, bytes]:
+    """A certificate for signing messages, signed by itself, and its RSA key, both PEM.
+
+    RSA because stacks that obey WS-SecurityPolicy sign with it: no algorithm suite of it knows ECDSA.
+    """
+    key = rsa.generate_private_key(public_exponent=65537, key_size=MESSAGE_RSA_BITS)
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "mobileid-gateway"),
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
+        ]
+    )
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(whole_seconds(at) - timedelta(hours=1))
+        .not_valid_after(whole_seconds(at) + LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(key_usage(is_ca=False), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return certificate.public_bytes(Encoding.PEM), private
+
+
 def new_caller_secret() -> str:
     """256 random bits as 43 characters of base64url."""
     return secrets.token_urlsafe(32)
 
 
-def caller_file(caller_id: str, *, relying_party: str, secret: str, rights: list[str]) -> str:
-    """The text of callers/ID.toml; it holds the secret's SHA-256 only."""
+def caller_file(
+    caller_id: str,
+    *,
+    relying_party: str,
+    authentication: str,
+    secret: str | None,
+    certificates: Sequence[str],
+    rights: list[str],
+) -> str:
+    """The text of callers/ID.toml; of a secret it holds the SHA-256 only."""
     granted = "".join(f'    "{right}",\n' for right in rights)
-    return (
-        f'id = "{caller_id}"\n'
-        f'relying_party = "{relying_party}"\n'
-        f'secret_sha256 = "{hashlib.sha256(secret.encode()).hexdigest()}"\n'
-        f"rights = [\n{granted}]\n"
-    )
+    proof = f'authentication = "{authentication}"\n'
+    if secret is not None:
+        proof += f'secret_sha256 = "{hashlib.sha256(secret.encode()).hexdigest()}"\n'
+    if certificates:
+        proof += f"certificates = {json.dumps(list(certificates))}\n"
+    return f'id = "{caller_id}"\nrelying_party = "{relying_party}"\n{proof}rights = [\n{granted}]\n'
 
 
 def write_secret(path: Path, data: bytes) -> None:

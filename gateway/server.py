@@ -36,6 +36,8 @@ WORKER_KILL_SECONDS = 8
 """A worker that does not end by itself is killed, before the supervisor kills the server."""
 MAX_HELD_BYTES = 128 * 1024 * 1024
 """Of all bodies that a process holds; beyond it a request is OVERLOADED."""
+PROXY_FIELDS = frozenset({"x-client-certificate"})
+"""Header fields that the TLS proxy overwrites, and that nobody else may send."""
 MAX_OPEN = 4096
 """Requests that a process has under way at most, stalled ones included."""
 
@@ -58,8 +60,16 @@ class Exchange(Protocol):
 class Server:
     """An RSGI application over a WSGI callable and a pool of threads."""
 
-    def __init__(self, application: Application, *, web: Web, body_seconds: float = BODY_SECONDS) -> None:
+    def __init__(
+        self,
+        application: Application,
+        *,
+        web: Web,
+        behind_proxy: bool = False,
+        body_seconds: float = BODY_SECONDS,
+    ) -> None:
         self._application = application
+        self._behind_proxy = behind_proxy
         self._web = web
         self._held = 0
         self._body_seconds = body_seconds
@@ -78,7 +88,7 @@ class Server:
             return
         loop = asyncio.get_running_loop()
         try:
-            environ = _environ(scope, body)
+            environ = _environ(scope, body, behind_proxy=self._behind_proxy)
             answer = await loop.run_in_executor(self._threads, _answer, self._application, environ)
         finally:
             self._held -= len(body)
@@ -118,7 +128,8 @@ def _announced(scope: Scope) -> int | None:
     return None if length is None else int(length)
 
 
-def _environ(scope: Scope, body: bytes) -> Environ:
+def _environ(scope: Scope, body: bytes, *, behind_proxy: bool) -> Environ:
+    """What the TLS proxy says of the client counts behind it alone, that is on the unix socket."""
     environ: Environ = {
         "REQUEST_METHOD": scope.method,
         "SCRIPT_NAME": "",
@@ -128,6 +139,8 @@ def _environ(scope: Scope, body: bytes) -> Environ:
     for name, value in scope.headers.items():
         if "_" in name:
             continue  # it would become another field's key
+        if not behind_proxy and name.lower() in PROXY_FIELDS:
+            continue
         key = name.upper().replace("-", "_")
         key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
         environ[key] = f"{environ[key]},{value}" if key in environ else value
@@ -155,7 +168,9 @@ def __getattr__(name: str) -> Any:
             configure_logging()
             configuration, dsn = configuration_from_environment()
             globals()["application"] = Server(
-                build_application_from(configuration, dsn), web=configuration.gateway.web
+                build_application_from(configuration, dsn),
+                web=configuration.gateway.web,
+                behind_proxy=configuration.gateway.listen.socket is not None,
             )
     return globals()["application"]
 

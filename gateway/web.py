@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 import secrets
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import unquote
 
 import structlog
 
 from gateway import metrics
-from gateway.core.errors import GatewayError, InternalError, MessageTooLarge
+from gateway.core.errors import GatewayError, InternalError, MalformedMessage, MessageTooLarge
 
 log = structlog.get_logger("gateway")
 
@@ -77,6 +79,22 @@ def read_body(environ: Environ, *, limit: int) -> bytes:
     if len(body) > limit:
         raise MessageTooLarge()
     return body
+
+
+CLIENT_CERTIFICATE = "HTTP_X_CLIENT_CERTIFICATE"
+"""The environ's key for what the TLS proxy says of the client: a PEM certificate, percent-encoded. ``server``
+lets it through from the unix socket alone."""
+
+
+def client_certificate(environ: Environ) -> bytes | None:
+    """The client's certificate, DER; None where none is stated; raises MalformedMessage for other text."""
+    stated = environ.get(CLIENT_CERTIFICATE) or ""
+    if not stated:
+        return None
+    try:
+        return ssl.PEM_cert_to_DER_cert(unquote(stated, errors="strict").strip() + "\n")
+    except ValueError as error:
+        raise MalformedMessage() from error
 
 
 def as_gateway_error(error: Exception, *, correlation_id: str) -> GatewayError:

@@ -208,7 +208,7 @@ def _from_environment() -> Worker:
     configuration, dsn = configuration_from_environment()
     store = build_store(configuration, dsn)
     gateway = build_gateway(configuration, store)
-    for role, end in end_dates(gateway).items():
+    for role, end in end_dates(configuration, gateway).items():
         metrics.CERTIFICATES.labels(role).set(end.timestamp())
     return Worker(
         gateway=gateway,

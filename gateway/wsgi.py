@@ -7,9 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
-from gateway.composition import build_callback_key, build_gateway, build_store
-from gateway.config import Configuration
+from gateway.composition import (
+    build_callback_key,
+    build_gateway,
+    build_message_key,
+    build_store,
+    caller_certificates,
+)
+from gateway.config import Configuration, ConfigurationError
 from gateway.core.errors import GatewayError, NotFound
 from gateway.core.keys import jwk_of
 from gateway.device.application import device_app
@@ -17,7 +24,7 @@ from gateway.metrics import exposition
 from gateway.outbound.callback import CallbackKey
 from gateway.services.context import Gateway
 from gateway.soap.application import soap_app
-from gateway.soap.security import CallerCredential, UsernameTokenAuthenticator
+from gateway.soap.security import AnyAuthenticator, Authentication, CallerCredential, MessageRules, pins_of
 from gateway.web import Environ, Response, StartResponse, json_response, new_correlation_id, problem
 
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
@@ -26,15 +33,14 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 def build_application(configuration: Configuration, gateway: Gateway) -> Application:
     """The faces behind their paths; everything else is NOT_FOUND."""
     table = configuration.gateway
-    callers = {
-        c.id: CallerCredential(c.id, c.relying_party, frozenset(c.rights), bytes.fromhex(c.secret_sha256))
-        for c in configuration.callers.values()
-    }
+    window = timedelta(seconds=table.messages.window_seconds)
     soap = soap_app(
         gateway,
-        authenticator=UsernameTokenAuthenticator(callers),
+        authenticator=build_authenticator(configuration),
         max_bytes=table.web.max_request_bytes,
         address=f"{table.public_url}/soap/v1",
+        message_key=build_message_key(configuration),
+        lifetime=window,
     )
     routes: list[tuple[str, Application]] = [
         ("/soap/", soap),
@@ -53,6 +59,29 @@ def build_application(configuration: Configuration, gateway: Gateway) -> Applica
         return problem(NotFound(), correlation_id=new_correlation_id()).send(start_response)
 
     return application
+
+
+def build_authenticator(configuration: Configuration) -> AnyAuthenticator:
+    """Every caller by its own way; raises ConfigurationError for a certificate that cannot be a caller's."""
+    table = configuration.gateway.messages
+    certificates = caller_certificates(configuration)
+    credentials = [
+        CallerCredential(
+            id=caller.id,
+            relying_party=caller.relying_party,
+            rights=frozenset(caller.rights),
+            secret_sha256=None if caller.secret_sha256 is None else bytes.fromhex(caller.secret_sha256),
+            authentication=Authentication(caller.authentication),
+            certificates=certificates[caller.id],
+        )
+        for caller in configuration.callers.values()
+    ]
+    rules = MessageRules(timedelta(seconds=table.window_seconds), timedelta(seconds=table.skew_seconds))
+    try:
+        pins_of(credentials)
+        return AnyAuthenticator(credentials, rules=rules)
+    except ValueError as error:
+        raise ConfigurationError([f"callers: {error}"]) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,12 @@ class HeaderNotUnderstood(RequestError):
     remedy = "Remove the header block or its mustUnderstand attribute."
 
 
+class AddressingNotSupported(RequestError):
+    code = "ADDRESSING_NOT_SUPPORTED"
+    sentence = "The WS-Addressing headers ask for what is not done here."
+    remedy = "Send To as the WSDL's address, each header once, and ReplyTo and FaultTo, if any, as anonymous."
+
+
 class VersionMismatch(RequestError):
     code = "VERSION_MISMATCH"
     sentence = "The envelope is neither SOAP 1.1 nor SOAP 1.2."

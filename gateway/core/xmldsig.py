@@ -10,7 +10,7 @@ left to ``verifier``.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -19,13 +19,14 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from lxml import etree
 
 from gateway.core import certpath, xades, xmlparse
 from gateway.core.canonical import unb64
 from gateway.core.conclusion import Finding, SubIndication
 from gateway.core.errors import UnreadableDocument
-from gateway.core.keys import SignatureInvalid, verify_p256
+from gateway.core.keys import SignatureInvalid
 from gateway.core.model import parse_time
 
 MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024
@@ -101,10 +102,30 @@ class Node:
     def content(self) -> str:
         return _only_text(self._element)
 
-    def canonical(self) -> bytes:
-        """Exclusive XML Canonicalization 1.0 of this element, without comments."""
+    def get(self, name: str) -> str | None:
+        value = self._element.get(name)
+        return None if value is None else str(value)
+
+    def attributes(self) -> frozenset[str]:
+        return frozenset(map(str, self._element.attrib))
+
+    def end(self) -> None:
+        """Raises Finding where a child is left."""
+        if self.peek() is not None:
+            raise Finding(SubIndication.FORMAT_FAILURE, f"{self._local()} holds more than it may")
+
+    def canonical(self, prefixes: Sequence[str] = ()) -> bytes:
+        """Exclusive XML Canonicalization 1.0 without comments; ``prefixes`` is the PrefixList."""
         try:
-            return bytes(etree.tostring(self._element, method="c14n", exclusive=True, with_comments=False))
+            return bytes(
+                etree.tostring(
+                    self._element,
+                    method="c14n",
+                    exclusive=True,
+                    with_comments=False,
+                    inclusive_ns_prefixes=list(prefixes) or None,
+                )
+            )
         except etree.C14NError as error:  # a relative namespace name has no canonical form
             raise Finding(SubIndication.FORMAT_FAILURE, "the document has no canonical form") from error
 
@@ -281,13 +302,69 @@ def verify_digests(signature: UnverifiedSignature, *, data: bytes) -> None:
 def verify_value(signature: UnverifiedSignature, *, certificate: x509.Certificate) -> None:
     """SignatureValue is by the certificate's key over SignedInfo, by the algorithm that it names."""
     key = certificate.public_key()
-    failure = Finding(SubIndication.SIG_CRYPTO_FAILURE, "the signature is not by the certificate's key")
     try:
-        if isinstance(key, ec.EllipticCurvePublicKey) and signature.algorithm == xades.ECDSA_SHA256:
-            verify_p256(key, signature.value, data=signature.info())
-        elif isinstance(key, rsa.RSAPublicKey) and signature.algorithm == xades.RSA_SHA256:
-            key.verify(signature.value, signature.info(), padding.PKCS1v15(), hashes.SHA256())
+        if isinstance(key, ec.EllipticCurvePublicKey) and not isinstance(key.curve, ec.SECP256R1):
+            raise SignatureInvalid("evidence knows P-256 alone")
+        verify_bytes(key, algorithm=signature.algorithm, value=signature.value, data=signature.info())
+    except SignatureInvalid as error:
+        raise Finding(
+            SubIndication.SIG_CRYPTO_FAILURE, "the signature is not by the certificate's key"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureAlgorithm:
+    rsa: bool
+    """RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2); else ECDSA, as r || s, each as long as the curve's order."""
+    hash: hashes.HashAlgorithm
+
+
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+_MORE: Final = "http://www.w3.org/2001/04/xmldsig-more#"
+SIGNATURES: Final[Mapping[str, SignatureAlgorithm]] = {
+    f"{_MORE}{family}-{name}": SignatureAlgorithm(family == "rsa", algorithm)
+    for family in ("rsa", "ecdsa")
+    for name, algorithm in (
+        ("sha256", hashes.SHA256()),
+        ("sha384", hashes.SHA384()),
+        ("sha512", hashes.SHA512()),
+    )
+}
+"""RFC 9231 sections 2.3.1 to 2.3.6: what a message may be signed with; evidence knows fewer."""
+
+
+def verify_bytes(key: Any, *, algorithm: str, value: bytes, data: bytes) -> None:
+    """Raises SignatureInvalid unless ``value`` is by the key over ``data``, by an algorithm of SIGNATURES that
+    is the key's own; never by another, so no public key becomes a secret."""
+    method = SIGNATURES[algorithm]
+    try:
+        if method.rsa and isinstance(key, rsa.RSAPublicKey):
+            key.verify(value, data, padding.PKCS1v15(), method.hash)
+        elif not method.rsa and isinstance(key, ec.EllipticCurvePublicKey):
+            size = (key.curve.key_size + 7) // 8
+            if len(value) != 2 * size:
+                raise SignatureInvalid("r and s are as long as the curve's order, each")
+            pair = encode_dss_signature(
+                *(int.from_bytes(half, "big") for half in (value[:size], value[size:]))
+            )
+            key.verify(pair, data, ec.ECDSA(method.hash))
         else:
-            raise failure
-    except (SignatureInvalid, InvalidSignature) as error:
-        raise failure from error
+            raise SignatureInvalid("not an algorithm of this key")
+    except InvalidSignature as error:
+        raise SignatureInvalid("not by this key over these bytes") from error
+
+
+def algorithm_for(key: PrivateKey) -> str:
+    """What ``sign_bytes`` signs with: SHA-256, or SHA-384 on P-384."""
+    if isinstance(key, rsa.RSAPrivateKey):
+        return xades.RSA_SHA256
+    return f"{_MORE}ecdsa-sha384" if key.curve.key_size > 256 else xades.ECDSA_SHA256
+
+
+def sign_bytes(key: PrivateKey, *, data: bytes) -> bytes:
+    method = SIGNATURES[algorithm_for(key)]
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key.sign(data, padding.PKCS1v15(), method.hash)
+    size = (key.curve.key_size + 7) // 8
+    r, s = decode_dss_signature(key.sign(data, ec.ECDSA(method.hash)))
+    return r.to_bytes(size, "big") + s.to_bytes(size, "big")

@@ -67,10 +67,14 @@ class Dispatcher(ServerBase):  # type: ignore[misc]
                 out_protocol=_Protocol(version),
             )
         )
+        self._envelope = version.tag("Envelope")
         self.app.interface.nsmap = {"soap": version.namespace, "gw": TNS}
 
-    def run(self, envelope: etree._Element, *, call: Call) -> etree._Element:
-        """The response's envelope; raises what the service raised."""
+    def run(self, body: etree._Element, *, call: Call) -> etree._Element:
+        """The response's envelope; raises what the service raised. The Body alone goes on: it is taken out of
+        its message."""
+        envelope = etree.Element(self._envelope)
+        envelope.append(body)
         initial = MethodContext(self, MethodContext.SERVER)
         initial.udc = call
         initial.in_document = envelope

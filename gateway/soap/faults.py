@@ -15,8 +15,7 @@ from typing import Final
 from lxml import etree
 
 from gateway.core.errors import GatewayError, HeaderNotUnderstood, VersionMismatch
-from gateway.soap.envelope import TNS, SoapVersion, serialise
-from gateway.web import Response
+from gateway.soap.envelope import TNS, SoapVersion
 
 MAX_ECHO: Final = 512
 """Characters: the name of a header block is the one thing of a request that a fault repeats."""
@@ -61,8 +60,8 @@ def status_of(error: GatewayError) -> int:
     return HTTP_STATUS.get(error.code, OTHERWISE)
 
 
-def fault(error: GatewayError, *, version: SoapVersion, correlation_id: str) -> Response:
-    """The whole answer to a request that failed."""
+def fault(error: GatewayError, *, version: SoapVersion, correlation_id: str) -> etree._Element:
+    """The envelope of the answer to a request that failed."""
     envelope = etree.Element(version.tag("Envelope"), nsmap={"soap": version.namespace})
     if version is SoapVersion.SOAP12:
         _header12(envelope, error, version)
@@ -70,9 +69,12 @@ def fault(error: GatewayError, *, version: SoapVersion, correlation_id: str) -> 
     element = etree.SubElement(body, version.tag("Fault"))
     detail = (_fault12 if version is SoapVersion.SOAP12 else _fault11)(element, error, version)
     _gateway_fault(detail, error, correlation_id=correlation_id)
-    status = status_of(error)
-    headers = {"Allow": "GET, POST"} if status == 405 else {}
-    return Response(status, serialise(envelope), version.content_type, headers)
+    return envelope
+
+
+def headers_of(error: GatewayError) -> dict[str, str]:
+    """Header fields that HTTP wants beside the fault."""
+    return {"Allow": "GET, POST"} if status_of(error) == 405 else {}
 
 
 def _fault11(element: etree._Element, error: GatewayError, _: SoapVersion) -> etree._Element:

@@ -24,11 +24,12 @@ from gateway.core.errors import (
     VersionMismatch,
 )
 from gateway.soap import media, mtom
+from gateway.soap.addressing import Addressing, addressing_of
 from gateway.soap.contract import contract
 from gateway.soap.envelope import TNS, SoapVersion
 from gateway.soap.faults import BlockNotUnderstood
 from gateway.soap.media import Media
-from gateway.web import Environ, read_body
+from gateway.web import Environ, client_certificate, read_body
 
 MAX_TEXT: Final = 64 * 1024
 """Characters of one text; documents and shown content are bounded by the message alone."""
@@ -52,6 +53,7 @@ class Posted:
     """As the content type names it, in lower case."""
     actions: tuple[str, ...]
     """Of SOAPAction (1.1) and of the action parameter (1.2), where they are not empty."""
+    client_certificate: bytes | None
     data: bytes
     attachments: Mapping[str, bytes] | None
     """By Content-ID; None where the message came without MTOM."""
@@ -70,6 +72,9 @@ class Message:
     body: etree._Element
     request: etree._Element
     """The Body's one child."""
+    addressing: Addressing
+    client_certificate: bytes | None = None
+    """DER, as the TLS proxy in front verified it."""
 
 
 def version_of(environ: Environ) -> SoapVersion:
@@ -105,7 +110,14 @@ def receive(environ: Environ, *, max_bytes: int) -> Posted:
             raise UnsupportedMediaType()
         actions += [each.parameters.get("action") for each in (package.media, *inner)]
         charset, data, attachments = _announced_charset(package.media), package.root, package.attachments
-    return Posted(version, charset, tuple(filter(None, actions)), data, attachments)
+    return Posted(
+        version=version,
+        charset=charset,
+        actions=tuple(filter(None, actions)),
+        client_certificate=client_certificate(environ),
+        data=data,
+        attachments=attachments,
+    )
 
 
 def parse(posted: Posted, *, understood: Set[str]) -> Message:
@@ -124,13 +136,17 @@ def parse(posted: Posted, *, understood: Set[str]) -> Message:
     _check_headers(headers, version, understood=understood)
     if len(body) != 1 or _has_text(body):
         raise MalformedMessage()
+    addressing = addressing_of(headers)
+    action = addressing.value("Action")
     return Message(
         version=version,
-        actions=posted.actions,
+        actions=posted.actions if action is None else (*posted.actions, action),
         envelope=envelope,
         headers=headers,
         body=body,
         request=body[0],
+        addressing=addressing,
+        client_certificate=posted.client_certificate,
     )
 
 

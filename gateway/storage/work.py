@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from gateway.core.model import uuid7
 from gateway.core.transaction import Event, State, next_state
 from gateway.ports import Crl, Wake
 from gateway.storage import rows
@@ -77,11 +78,23 @@ class WorkQueries(Queries):
             str(name): int(number) for name, number in counted
         }
 
+    def remember_message(self, relying_party: str, caller: str, key: bytes, *, expires_at: datetime) -> bool:
+        first = self._pool.run(
+            relying_party,
+            """INSERT INTO message (relying_party, caller, sha256, seen_by, expires_at)
+            VALUES (%(rp)s, %(caller)s, %(key)s, %(call)s, %(expires_at)s) ON CONFLICT DO NOTHING;
+            SELECT 1 FROM message WHERE relying_party = %(rp)s AND caller = %(caller)s
+                AND sha256 = %(key)s AND seen_by = %(call)s""",
+            {"caller": caller, "key": key, "call": uuid7(expires_at), "expires_at": expires_at},
+        )
+        return bool(first)
+
     def forget_nonces(self, relying_party: str, *, at: datetime) -> int:
         counted = self._pool.run(
             relying_party,
             "WITH gone AS (DELETE FROM nonce WHERE relying_party = %(rp)s AND expires_at <= %(at)s"
-            " RETURNING 1) SELECT count(*) FROM gone",
+            " RETURNING 1), old AS (DELETE FROM message WHERE relying_party = %(rp)s AND expires_at <= %(at)s"
+            " RETURNING 1) SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM old)",
             {"at": at},
         )
         return int(counted[0][0])
