@@ -4,8 +4,9 @@ The law (WS-Security 1.0 and 1.1, X.509 Certificate Token Profile 1.1, XML-DSig 
 before any cryptography: one Timestamp, one Signature, at most one BinarySecurityToken and nothing else;
 algorithms and transforms of one short list; ids unique in the envelope over every spelling of id; each
 Reference leads, by node identity, to this envelope's Body, to the Timestamp, to the token or to a block of
-WS-Addressing, and of these the token alone may be left out. KeyInfo is a hint that chooses among pinned certificates, never a source
-of keys. SignatureValue is verified first, over SignedInfo alone, so that nobody unknown makes us digest much.
+WS-Addressing, and of these the token alone may be left out. KeyInfo is a hint that chooses among pinned
+certificates, never a source of keys. SignatureValue is verified first, over SignedInfo alone, so that nobody
+unknown makes us digest much.
 
 Whatever is wrong is NotSigned, and says why only to us. The replay of a message is left to the caller, who is
 given the key that names it; what a caller may do is left to the services.
@@ -470,8 +471,8 @@ class MessageKey:
         lifetime: timedelta,
         at: datetime,
     ) -> None:
-        """Fills an empty Security header block: Timestamp, Signature over it and the ``signed`` nodes, and with
-        ``confirms``, the request's SignatureValue, a SignatureConfirmation (WS-Security 1.1 section 8).
+        """Fills an empty Security header block: Timestamp, Signature over it and the ``signed`` nodes, and
+        with ``confirms``, the request's SignatureValue, a SignatureConfirmation (WS-Security 1.1 section 8).
         """
         timestamp = etree.SubElement(security, TIMESTAMP)
         etree.SubElement(timestamp, f"{WSU}Created").text = format_time(at)

@@ -334,8 +334,8 @@ SIGNATURES: Final[Mapping[str, SignatureAlgorithm]] = {
 
 
 def verify_bytes(key: Any, *, algorithm: str, value: bytes, data: bytes) -> None:
-    """Raises SignatureInvalid unless ``value`` is by the key over ``data``, by an algorithm of SIGNATURES that
-    is the key's own; never by another, so no public key becomes a secret."""
+    """Raises SignatureInvalid unless ``value`` is by the key over ``data``, by an algorithm of SIGNATURES and
+    of the key's own family: so no public key ever becomes a secret."""
     method = SIGNATURES[algorithm]
     try:
         if method.rsa and isinstance(key, rsa.RSAPublicKey):

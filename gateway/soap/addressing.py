@@ -2,8 +2,8 @@
 
 The law (WS-Addressing 1.0 Core section 3, SOAP Binding section 6): each block at most once; Action names the
 Body's operation; To is this endpoint's; answers go back where the request came from, so ReplyTo and FaultTo
-are anonymous. An answer has Action, MessageID and, to a request that has a MessageID, RelatesTo. That they are
-signed is left to ``security``.
+are anonymous. An answer has Action, MessageID and, to a request that has a MessageID, RelatesTo. That they
+are signed is left to ``security``.
 """
 
 from __future__ import annotations

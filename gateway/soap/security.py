@@ -6,8 +6,8 @@ PasswordText; a digest is refused, for it would need the secret itself); or a TL
 proxy in front verified it; or both, which must be the same caller's; or a message signed under a pinned
 certificate. One Security header for us; a Timestamp that has expired is refused. A secret is 256 random bits
 and configured as their SHA-256; an unknown caller takes the same steps. Whatever is wrong, the answer is
-NOT_AUTHENTICATED and says no more. What a signed message must be is left to ``core.wssecurity``, what a caller
-may do to the services.
+NOT_AUTHENTICATED and says no more. What a signed message must be is left to ``core.wssecurity``, what a
+caller may do to the services.
 """
 
 from __future__ import annotations

@@ -1,0 +1,484 @@
+"""Messages signed under a pinned certificate: python-xmlsec signs, and judges what is answered."""
+
+from __future__ import annotations
+
+import base64
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import xmlsec
+from cryptography.hazmat.primitives.serialization import Encoding
+from lxml import etree
+from signed import (
+    DS,
+    ECDSA_SHA256,
+    ECDSA_SHA384,
+    NS,
+    RSA_SHA256,
+    WSA,
+    WSSE,
+    WSSE11,
+    WSU,
+    Signer,
+    addressing_blocks,
+    moment,
+    resign,
+    sign,
+    signer,
+    verify_answer,
+)
+from soap_support import (
+    ADDRESS,
+    CREDENTIAL,
+    MAX_BYTES,
+    NOW,
+    REQUESTS,
+    SOAP11,
+    SOAP12,
+    Gw,
+    Services,
+    call,
+    envelope,
+)
+
+from gateway.config import OPERATIONS
+from gateway.core.wssecurity import KeyReference, Pin, Pins
+from gateway.soap.application import soap_app
+from gateway.soap.envelope import TNS, SoapVersion
+from gateway.soap.security import AnyAuthenticator, Authentication, CallerCredential, MessageRules
+
+BANK, OTHER, STRANGER, GATEWAY = signer("bank"), signer("other"), signer("stranger"), signer("gateway")
+RULES = MessageRules(window=timedelta(minutes=5), skew=timedelta(seconds=60))
+
+
+@dataclass
+class Remembered:
+    """Who remembers messages: the store's law, in memory."""
+
+    seen: set[tuple[str, str, bytes]] = field(default_factory=set)
+    until: list[datetime] = field(default_factory=list)
+
+    def remember_message(self, relying_party: str, caller: str, key: bytes, *, expires_at: datetime) -> bool:
+        self.until.append(expires_at)
+        new = (relying_party, caller, key) not in self.seen
+        self.seen.add((relying_party, caller, key))
+        return new
+
+
+class Bank:
+    """The face with callers of several ways, and what its services were asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *credentials: CallerCredential) -> None:
+        self.services = Services()
+        self.services.install(monkeypatch)
+        self.store = Remembered()
+        gw = Gw()
+        gw.store = self.store
+        self.app = soap_app(
+            gw,  # type: ignore[arg-type]
+            authenticator=AnyAuthenticator(credentials, rules=RULES),
+            max_bytes=4 * MAX_BYTES,
+            address=ADDRESS,
+            message_key=GATEWAY.message_key(),
+        )
+
+    def post(self, message: etree._Element | bytes, *, version: SoapVersion = SOAP11, **headers: str) -> Any:
+        data = message if isinstance(message, bytes) else etree.tostring(message)
+        return call(self.app, data, headers={"Content-Type": version.content_type, **headers})
+
+    def code(self, message: etree._Element | bytes, **kind: Any) -> str:
+        """OK, or the fault's code."""
+        answer = self.post(message, **kind)
+        code = etree.fromstring(answer.body).findtext(f".//{{{TNS}}}code")
+        assert (code is None) == (answer.status == 200)
+        return code or "OK"
+
+    @property
+    def executed(self) -> int:
+        return len(self.services.asked)
+
+
+def credential(name: str, *by: Signer, way: Authentication = Authentication.X509) -> CallerCredential:
+    certificates = tuple(each.certificate for each in by)
+    secret = CREDENTIAL.secret_sha256 if "username" in way else None
+    return CallerCredential(name, "demo-bank", frozenset(OPERATIONS), secret, way, certificates)
+
+
+@pytest.fixture
+def bank(monkeypatch: pytest.MonkeyPatch) -> Bank:
+    return Bank(monkeypatch, credential("core", BANK), credential("other", OTHER), CREDENTIAL)
+
+
+def good(**changes: Any) -> etree._Element:
+    return sign(REQUESTS["StartConsentSignature"], BANK, at=NOW, **changes)
+
+
+ALGORITHMS = [("rsa", RSA_SHA256), ("p256", ECDSA_SHA256), ("p384", ECDSA_SHA384)]
+
+
+@pytest.mark.parametrize("version", SoapVersion)
+@pytest.mark.parametrize("kind", KeyReference)
+@pytest.mark.parametrize(("key", "algorithm"), ALGORITHMS)
+def test_a_signed_message_is_executed_and_answered_signed(
+    monkeypatch: pytest.MonkeyPatch, version: SoapVersion, kind: KeyReference, key: str, algorithm: Any
+) -> None:
+    by = signer(f"bank-{key}", key)
+    bank = Bank(monkeypatch, credential("core", by))
+    message = sign(
+        REQUESTS["StartConsentSignature"], by, at=NOW, version=version, kind=kind, algorithm=algorithm
+    )
+    answer = bank.post(message, version=version)
+    assert answer.status == 200, answer.body
+    ((operation, caller, _),) = bank.services.asked
+    assert (operation, caller.id) == ("StartConsentSignature", "core")
+    assert verify_answer(answer.body, GATEWAY.certificate) == ["Body", "SignatureConfirmation", "Timestamp"]
+    root = etree.fromstring(answer.body)
+    confirmed = root.find(f".//{{{WSSE11}}}SignatureConfirmation")
+    assert confirmed is not None
+    stated = message.findtext(".//ds:SignatureValue", namespaces=NS)
+    assert base64.b64decode(confirmed.get("Value") or "") == base64.b64decode(stated or "")
+    token = root.find(f".//{{{WSSE}}}BinarySecurityToken")
+    assert (token is not None) == (kind is KeyReference.BINARY), "the answer names its key as the request did"
+
+
+@pytest.mark.parametrize("version", SoapVersion)
+def test_an_answer_that_was_changed_does_not_verify(bank: Bank, version: SoapVersion) -> None:
+    for message in (good(version=version), sign("<gw:No/>", BANK, at=NOW, version=version)):
+        body = bank.post(message, version=version).body
+        verify_answer(body, GATEWAY.certificate)
+        for before, after in ((b"<gw:", b" <gw:"), (b"</wsu:Expires>", b"0</wsu:Expires>")):
+            assert before in body
+            with pytest.raises(xmlsec.Error):
+                verify_answer(body.replace(before, after, 1), GATEWAY.certificate)
+
+
+def test_a_fault_to_a_signed_message_is_signed_even_where_it_could_not_be_authenticated(bank: Bank) -> None:
+    for by in (BANK, STRANGER):
+        body = bank.post(sign("<gw:Heartbeat>x</gw:Heartbeat>", by, at=NOW)).body
+        assert {"Body", "Timestamp"} <= set(verify_answer(body, GATEWAY.certificate))
+        assert b"Fault" in body
+
+
+def test_who_does_not_sign_is_answered_unsigned(bank: Bank) -> None:
+    body = bank.post(envelope(REQUESTS["Heartbeat"])).body
+    assert b"Signature" not in body
+
+
+@pytest.mark.parametrize("prefixes", ["soap", "x gw soap", "x #default", ""])
+def test_inclusive_prefixes_are_canonicalised_as_others_do(bank: Bank, prefixes: str) -> None:
+    assert bank.code(good(prefixes=prefixes)) == "OK"
+
+
+def test_addressing_is_signed_answered_and_checked(bank: Bank) -> None:
+    action = f"{TNS}:StartConsentSignature"
+    headers = addressing_blocks(action, to=ADDRESS)
+    answer = bank.post(good(headers=headers))
+    assert answer.status == 200, answer.body
+    signed = verify_answer(answer.body, GATEWAY.certificate)
+    assert {"Action", "MessageID", "RelatesTo", "Body"} <= set(signed)
+    root = etree.fromstring(answer.body)
+    assert root.findtext(f".//{{{WSA}}}RelatesTo") == "urn:uuid:1"
+    assert root.findtext(f".//{{{WSA}}}Action") == f"{TNS}:MobileIdGateway:StartConsentSignatureResponse"
+    for block in ("Action", "To", "MessageID", "ReplyTo"):
+        fresh = addressing_blocks(action, to=ADDRESS, message_id=f"urn:{block}")
+        assert bank.code(good(headers=fresh, leave_out=(block,))) == "NOT_AUTHENTICATED", block
+    other = addressing_blocks(f"{TNS}:Heartbeat", to=ADDRESS, message_id="urn:2")
+    assert bank.code(good(headers=other)) == "ACTION_MISMATCH"
+    elsewhere = addressing_blocks(action, to="https://other.example/soap/v1", message_id="urn:3")
+    assert bank.code(good(headers=elsewhere)) == "ADDRESSING_NOT_SUPPORTED"
+    away = addressing_blocks(action, to=ADDRESS, message_id="urn:4").replace("/anonymous", "/none")
+    assert bank.code(good(headers=away)) == "ADDRESSING_NOT_SUPPORTED"
+    assert bank.executed == 1
+
+
+def test_the_same_message_is_taken_once(bank: Bank) -> None:
+    message = good()
+    assert bank.code(message) == "OK"
+    assert bank.code(message) == "NOT_AUTHENTICATED"
+    assert bank.executed == 1
+    again = good(headers=addressing_blocks(f"{TNS}:StartConsentSignature", to=ADDRESS, message_id="urn:m"))
+    assert bank.code(again) == "OK"
+    later = sign(
+        REQUESTS["Heartbeat"],
+        BANK,
+        at=NOW + timedelta(seconds=1),
+        headers=addressing_blocks(f"{TNS}:Heartbeat", to=ADDRESS, message_id="urn:m"),
+    )
+    assert bank.code(later) == "NOT_AUTHENTICATED", "a signed MessageID names the message"
+    assert bank.executed == 2
+
+
+def test_another_signature_over_the_same_message_is_the_same_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ECDSA has many signatures of one message, and from each its twin can be computed without the key."""
+    by = signer("bank-p256", "p256")
+    bank = Bank(monkeypatch, credential("core", by))
+    message = sign(REQUESTS["Heartbeat"], by, at=NOW, algorithm=ECDSA_SHA256)
+    assert bank.code(message) == "OK"
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    value = message.find(".//ds:SignatureValue", NS)
+    assert value is not None
+    raw = base64.b64decode(value.text or "")
+    twin = raw[:32] + (order - int.from_bytes(raw[32:], "big")).to_bytes(32, "big")
+    value.text = base64.b64encode(twin).decode()
+    assert bank.code(message) == "NOT_AUTHENTICATED"
+    assert bank.executed == 1
+
+
+def test_a_message_is_remembered_for_its_lifetime_and_twice_the_skew(bank: Bank) -> None:
+    assert bank.code(good(lifetime=timedelta(minutes=2))) == "OK"
+    (until,) = bank.store.until
+    expires = datetime.fromisoformat(moment(NOW + timedelta(minutes=2)))
+    assert until == expires + 2 * RULES.skew
+
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("created", "lifetime", "outcome"),
+    [
+        (timedelta(0), timedelta(minutes=5), "OK"),
+        (timedelta(0), timedelta(minutes=5) + SECOND, "NOT_AUTHENTICATED"),
+        (timedelta(seconds=59), timedelta(minutes=1), "OK"),
+        (timedelta(seconds=61), timedelta(minutes=1), "NOT_AUTHENTICATED"),
+        (-timedelta(seconds=119), timedelta(minutes=1), "OK"),
+        (-timedelta(seconds=121), timedelta(minutes=1), "NOT_AUTHENTICATED"),
+        (timedelta(0), timedelta(0), "NOT_AUTHENTICATED"),
+        (timedelta(0), -SECOND, "NOT_AUTHENTICATED"),
+    ],
+)
+def test_a_message_is_of_now(bank: Bank, created: timedelta, lifetime: timedelta, outcome: str) -> None:
+    assert bank.code(sign(REQUESTS["Heartbeat"], BANK, at=NOW + created, lifetime=lifetime)) == outcome
+
+
+def test_an_ended_certificate_signs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for start in (NOW + timedelta(days=1), NOW - timedelta(days=3651)):
+        by = signer(f"bank-of-{start.year}", start=start)
+        assert Bank(monkeypatch, credential("core", by)).code(sign(REQUESTS["Heartbeat"], by, at=NOW)) == (
+            "NOT_AUTHENTICATED"
+        )
+
+
+def test_two_certificates_serve_while_one_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    bank = Bank(monkeypatch, credential("core", BANK, OTHER))
+    for number, by in enumerate((BANK, OTHER)):
+        assert bank.code(sign(REQUESTS["Heartbeat"], by, at=NOW + timedelta(seconds=number))) == "OK"
+    assert bank.code(sign(REQUESTS["Heartbeat"], STRANGER, at=NOW)) == "NOT_AUTHENTICATED"
+
+
+def test_one_certificate_is_one_callers() -> None:
+    with pytest.raises(ValueError, match="another caller's"):
+        Pins([Pin("a", BANK.certificate), Pin("b", BANK.certificate)])
+
+
+def test_no_other_way_leads_to_a_caller(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret_of_signed = envelope(REQUESTS["Heartbeat"]).replace(CREDENTIAL.id.encode(), b"core")
+    assert bank.code(secret_of_signed) == "NOT_AUTHENTICATED"
+    mtls = Bank(monkeypatch, credential("tls", BANK, way=Authentication.MTLS))
+    assert mtls.code(good()) == "NOT_AUTHENTICATED", "a TLS certificate signs no message"
+
+
+def certificate_header(by: Signer) -> dict[str, str]:
+    return {"X-Client-Certificate": quote(by.certificate.public_bytes(Encoding.PEM).decode())}
+
+
+def test_a_client_certificate_is_a_caller_alone_or_with_its_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = replace(credential("both", OTHER, way=Authentication.MTLS_USERNAME))
+    bank = Bank(monkeypatch, credential("tls", BANK, way=Authentication.MTLS), both, CREDENTIAL)
+    plain = envelope(REQUESTS["Heartbeat"], header="")
+    named = envelope(REQUESTS["Heartbeat"]).replace(CREDENTIAL.id.encode(), b"both")
+    assert bank.code(plain, **certificate_header(BANK)) == "OK"
+    assert bank.services.asked[-1][1].id == "tls"
+    assert bank.code(named, **certificate_header(OTHER)) == "OK"
+    assert bank.services.asked[-1][1].id == "both"
+    for message, headers in (
+        (plain, {}),
+        (plain, certificate_header(OTHER)),
+        (plain, certificate_header(STRANGER)),
+        (named, {}),
+        (named, certificate_header(BANK)),
+        (named, certificate_header(STRANGER)),
+        (named.replace(b"0123456789abcdef", b"0123456789abcdee", 1), certificate_header(OTHER)),
+        (envelope(REQUESTS["Heartbeat"]), certificate_header(BANK)),
+        (envelope(REQUESTS["Heartbeat"]), certificate_header(OTHER)),
+    ):
+        assert bank.code(message, **headers) == "NOT_AUTHENTICATED"
+    assert bank.code(plain, **{"X-Client-Certificate": "%2D%2D nothing"}) == "MALFORMED_MESSAGE"
+
+
+# what is changed in a good message, by its one defect
+
+
+def _security(root: etree._Element) -> etree._Element:
+    found = root.find(f".//{{{WSSE}}}Security")
+    assert found is not None
+    return found
+
+
+def _one(root: etree._Element, path: str) -> etree._Element:
+    found = root.find(path, NS)
+    assert found is not None
+    return found
+
+
+def _twice(path: str) -> Callable[[etree._Element], None]:
+    def change(root: etree._Element) -> None:
+        found = _one(root, path)
+        found.addnext(copy.deepcopy(found))
+
+    return change
+
+
+def _without(path: str) -> Callable[[etree._Element], None]:
+    def change(root: etree._Element) -> None:
+        found = _one(root, path)
+        parent = found.getparent()
+        assert parent is not None
+        parent.remove(found)
+
+    return change
+
+
+def _set(path: str, name: str, value: str) -> Callable[[etree._Element], None]:
+    return lambda root: _one(root, path).set(name, value)
+
+
+def _text(path: str, value: str) -> Callable[[etree._Element], None]:
+    def change(root: etree._Element) -> None:
+        _one(root, path).text = value
+
+    return change
+
+
+def _into(path: str, xml: str) -> Callable[[etree._Element], None]:
+    return lambda root: _one(root, path).append(etree.fromstring(xml))
+
+
+SIGNATURE, INFO = ".//ds:Signature", ".//ds:SignedInfo"
+METHOD, TRANSFORM = ".//ds:SignatureMethod", ".//ds:Transform"
+XPATH = f'<ds:XPath xmlns:ds="{DS}">not(self::*)</ds:XPath>'
+DEFECTS: dict[str, Callable[[etree._Element], None]] = {
+    "body-changed": lambda root: root[-1][0][0].__setattr__("text", "other"),
+    "expires-changed": _text(".//wsu:Expires", moment(NOW + timedelta(minutes=4))),
+    "signature-value-other": _text(".//ds:SignatureValue", base64.b64encode(b"\1" * 256).decode()),
+    "signature-value-empty": _text(".//ds:SignatureValue", ""),
+    "signature-value-no-base64": _text(".//ds:SignatureValue", "%%%"),
+    "signature-twice": _twice(SIGNATURE),
+    "signature-with-object": _into(SIGNATURE, f'<ds:Object xmlns:ds="{DS}"/>'),
+    "timestamp-twice": _twice(".//wsu:Timestamp"),
+    "timestamp-missing": _without(".//wsu:Timestamp"),
+    "timestamp-without-expires": _without(".//wsu:Expires"),
+    "token-twice": _twice(".//wsse:BinarySecurityToken"),
+    "token-missing": _without(".//wsse:BinarySecurityToken"),
+    "security-twice": lambda root: _security(root).addnext(copy.deepcopy(_security(root))),
+    "username-beside": lambda root: _security(root).append(
+        etree.fromstring(f'<w:UsernameToken xmlns:w="{WSSE}"><w:Username>core</w:Username></w:UsernameToken>')
+    ),
+    "reference-to-nothing": _set(".//ds:Reference", "URI", "#nothing"),
+    "reference-to-the-document": _set(".//ds:Reference", "URI", ""),
+    "reference-outside": _set(".//ds:Reference", "URI", "http://127.0.0.1:1/"),
+    "reference-by-xpointer": _set(".//ds:Reference", "URI", "#xpointer(/)"),
+    "reference-twice": _twice(".//ds:Reference"),
+    "id-twice": lambda root: root[-1][0].set("ID", "part-1"),
+    "id-of-xml-twice": lambda root: root[-1][0].set("{http://www.w3.org/XML/1998/namespace}id", "part-1"),
+    "hmac": _set(METHOD, "Algorithm", "http://www.w3.org/2001/04/xmldsig-more#hmac-sha256"),
+    "rsa-sha1": _set(METHOD, "Algorithm", f"{DS}rsa-sha1"),
+    "ecdsa-for-an-rsa-key": _set(METHOD, "Algorithm", "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256"),
+    "digest-sha1": _set(".//ds:DigestMethod", "Algorithm", f"{DS}sha1"),
+    "inclusive-c14n": _set(
+        ".//ds:CanonicalizationMethod", "Algorithm", "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
+    ),
+    "transform-xslt": _set(TRANSFORM, "Algorithm", "http://www.w3.org/TR/1999/REC-xslt-19991116"),
+    "transform-xpath": _set(TRANSFORM, "Algorithm", "http://www.w3.org/TR/1999/REC-xpath-19991116"),
+    "transform-enveloped": _set(TRANSFORM, "Algorithm", f"{DS}enveloped-signature"),
+    "transform-with-xpath": _into(TRANSFORM, XPATH),
+    "transform-twice": _twice(TRANSFORM),
+    "hmac-length": _into(METHOD, f'<ds:HMACOutputLength xmlns:ds="{DS}">8</ds:HMACOutputLength>'),
+    "key-value": lambda root: _one(root, ".//ds:KeyInfo").insert(
+        0, etree.fromstring(f'<ds:KeyValue xmlns:ds="{DS}"/>')
+    ),
+    "retrieval-method": _into(".//ds:KeyInfo", f'<ds:RetrievalMethod xmlns:ds="{DS}" URI="#token"/>'),
+    "key-reference-elsewhere": _set(".//wsse:Reference", "URI", "#part-1"),
+    "key-reference-of-another-type": _set(".//wsse:Reference", "ValueType", "urn:x"),
+    "token-of-a-stranger": _text(".//wsse:BinarySecurityToken", base64.b64encode(STRANGER.der).decode()),
+    "token-of-another-caller": _text(".//wsse:BinarySecurityToken", base64.b64encode(OTHER.der).decode()),
+    "token-no-certificate": _text(".//wsse:BinarySecurityToken", "AAAA"),
+    "for-another-actor": lambda root: _security(root).set(
+        "{http://schemas.xmlsoap.org/soap/envelope/}actor", "urn:another"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_a_defect_is_one_fault_and_nothing_is_executed(bank: Bank, name: str) -> None:
+    message = good()
+    DEFECTS[name](message)
+    answer = bank.post(message)
+    root = etree.fromstring(answer.body)
+    assert root.findtext(f".//{{{TNS}}}code") == "NOT_AUTHENTICATED"
+    assert root.findtext(f".//{{{TNS}}}message") == "The caller could not be authenticated."
+    assert bank.executed == 0
+    assert not bank.store.seen, "what is not signed uses nothing up"
+
+
+@pytest.mark.parametrize("part", ["Body", "Timestamp"])
+def test_what_must_be_signed_is(bank: Bank, part: str) -> None:
+    assert bank.code(good(leave_out=(part,))) == "NOT_AUTHENTICATED"
+    assert bank.executed == 0
+
+
+@pytest.mark.parametrize("kind", ["Header", "Security", "Envelope", "Signature"])
+def test_the_signed_body_hidden_elsewhere_executes_nothing(bank: Bank, kind: str) -> None:
+    """Signature wrapping: the Reference still leads to what was signed, but another Body is read."""
+    message = good()
+    body = message[-1]
+    forged = copy.deepcopy(body)
+    forged.attrib.clear()
+    forged[0][1].text = "somebody-else"
+    message.replace(body, forged)
+    holder = etree.Element("{urn:x}Wrapper")
+    holder.append(body)
+    where = {
+        "Header": lambda: message[0].append(holder),
+        "Security": lambda: _security(message).append(holder),
+        "Envelope": lambda: message.append(holder),
+        "Signature": lambda: _one(message, SIGNATURE).append(holder),
+    }
+    where[kind]()
+    assert bank.code(message) in ("NOT_AUTHENTICATED", "MALFORMED_MESSAGE")
+    for name in ("part-1", "another"):
+        forged.set(f"{{{WSU}}}Id", name)
+        assert bank.code(message) in ("NOT_AUTHENTICATED", "MALFORMED_MESSAGE")
+    assert bank.executed == 0
+
+
+def test_a_thousand_references_and_five_hundred_transforms_are_refused_unread(bank: Bank) -> None:
+    for path, times in ((".//ds:Reference", 1000), (TRANSFORM, 500)):
+        message = good()
+        found = _one(message, path)
+        for _ in range(times):
+            found.addnext(copy.deepcopy(found))
+        assert bank.code(message) == "NOT_AUTHENTICATED"
+
+
+def test_a_stranger_cannot_use_up_a_message(bank: Bank) -> None:
+    """What names a message is remembered only once its signature has been verified."""
+    headers = addressing_blocks(f"{TNS}:StartConsentSignature", to=ADDRESS, message_id="urn:mine")
+    assert bank.code(sign(REQUESTS["StartConsentSignature"], STRANGER, at=NOW, headers=headers)) != "OK"
+    assert bank.code(good(headers=headers)) == "OK"
+
+
+def test_the_twelfth_version_answers_in_its_own_envelope(bank: Bank) -> None:
+    message = good(version=SOAP12)
+    resigned = copy.deepcopy(message)
+    for part in (f".//{{{WSSE}}}BinarySecurityToken", SIGNATURE):
+        _without(part)(resigned)
+    resign(resigned, STRANGER)
+    answer = bank.post(resigned, version=SOAP12)
+    assert etree.fromstring(answer.body).tag == SOAP12.tag("Envelope")
+    verify_answer(answer.body, GATEWAY.certificate)
