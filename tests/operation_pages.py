@@ -26,7 +26,7 @@ ROOT: Final = Path(__file__).parents[1]
 FOLDER: Final = ROOT / "docs" / "soap"
 XS: Final = "{http://www.w3.org/2001/XMLSchema}"
 WSDL_NS: Final = "{http://schemas.xmlsoap.org/wsdl/}"
-GATE: Final = ("guard", "validation", "security", "mtom", "media", "envelope")
+GATE: Final = ("guard", "validation", "security", "addressing", "mtom", "media", "envelope")
 """Modules of ``gateway.soap`` that every request passes before its operation is reached."""
 DEVICES_ALONE: Final = frozenset(
     {"DEVICE_NOT_AUTHENTICATED", "ASSERTION_REFUSED", "PROOF_REFUSED", "ACTIVATION_REFUSED"}

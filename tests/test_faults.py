@@ -338,6 +338,10 @@ PROVOKED: Mapping[str, Callable[[Bank], str]] = {
     "HEADER_NOT_UNDERSTOOD": lambda bank: bank.call(
         "Heartbeat", header='<x:New xmlns:x="urn:x" s:mustUnderstand="1"/>'
     ),
+    "ADDRESSING_NOT_SUPPORTED": lambda bank: bank.call(
+        "Heartbeat",
+        header='<a:To xmlns:a="http://www.w3.org/2005/08/addressing">https://elsewhere.example</a:To>',
+    ),
     "VERSION_MISMATCH": lambda bank: bank.post(envelope("Heartbeat", "", namespace="urn:soap:9").encode()),
     "INVALID_VALUE": lambda bank: (bank.walk.phone(), bank.start(content="\u2800"))[1],
     "TEXT_NOT_DISPLAYABLE": lambda bank: (bank.walk.phone(), bank.start(content="a\u200bb"))[1],

@@ -5,13 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from gateway.config import NO_SECRET, ConfigurationError, load
 from gateway.core.model import utc_now
 from gateway.sandbox import make_sandbox
+from gateway.wsgi import build_authenticator
 
 LISTEN = 'host = "127.0.0.1"\nport = 5000'
 EMBEDDED = 'embedded = "database"'
+CORE = "callers/demo-bank-core.toml"
+SIGNED = "callers/demo-bank-signed.toml"
 PRODUCTION = (
     ('mode = "sandbox"', 'mode = "production"'),
     (LISTEN, 'socket = "gateway.sock"'),
@@ -82,6 +90,7 @@ def test_without_a_relying_party_there_is_nobody_to_serve(sandbox: Path) -> None
 @pytest.mark.parametrize("left", range(4))
 def test_production_has_nothing_of_the_sandbox(sandbox: Path, left: int) -> None:
     """Each of the three alone is refused; the first is what makes it production."""
+    (sandbox / CORE).unlink()
     changes = [change for number, change in enumerate(PRODUCTION) if number != left or left == 0]
     says = ["", "unix socket", "needs database.dsn", "public_url that is https"][left]
     found = faults_after(sandbox, "gateway.toml", *changes)
@@ -97,14 +106,90 @@ def test_production_has_nothing_of_the_sandbox(sandbox: Path, left: int) -> None
     ],
 )
 def test_a_caller_that_cannot_be_is_refused(sandbox: Path, old: str, new: str, says: str) -> None:
-    assert any(says in fault for fault in faults_after(sandbox, "callers/*.toml", (old, new)))
+    assert any(says in fault for fault in faults_after(sandbox, CORE, (old, new)))
 
 
 def test_the_samples_secret_is_nobodys(sandbox: Path) -> None:
-    (file,) = sandbox.glob("callers/*.toml")
+    file = sandbox / CORE
     (secret,) = [line for line in file.read_text().splitlines() if line.startswith("secret_sha256")]
     sample = (secret, f'secret_sha256 = "{NO_SECRET}"')
-    assert any("of no secret" in fault for fault in faults_after(sandbox, "callers/*.toml", sample))
+    assert any("of no secret" in fault for fault in faults_after(sandbox, CORE, sample))
+
+
+def test_production_takes_no_username_token_alone(sandbox: Path) -> None:
+    (fault,) = faults_after(sandbox, "gateway.toml", *PRODUCTION)
+    assert "demo-bank-core: authentication: username alone is for the sandbox" in fault
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        (CORE, '"username"', '"password"', "authentication: Input should be"),
+        (CORE, 'authentication = "username"\n', "", "authentication: Field required"),
+        (CORE, '"username"', '"x509"', "secret_sha256: with username"),
+        (CORE, '"username"', '"mtls+username"', "certificates: one or two"),
+        (CORE, "rights = [", 'certificates = ["keys/message.pem"]\nrights = [', "none with username"),
+        (SIGNED, '"x509"', '"mtls"', "mtls needs listen.socket"),
+        (SIGNED, '"x509"', '"username"', "secret_sha256: with username"),
+        (SIGNED, '["keys/demo-bank-signed.pem"]', "[]", "certificates: one or two"),
+        (SIGNED, '["keys/demo-bank-signed.pem"]', '["a", "b", "c"]', "at most 2"),
+        (SIGNED, "keys/demo-bank-signed.pem", "keys/nothing.pem", "there is no file"),
+    ],
+)
+def test_a_caller_has_what_its_way_needs(sandbox: Path, file: str, old: str, new: str, says: str) -> None:
+    assert any(says in fault for fault in faults_after(sandbox, file, (old, new)))
+
+
+@pytest.mark.parametrize(
+    ("pinned", "says"),
+    [
+        (b"no certificate", "Unable to load PEM"),
+        (b"two", "one certificate, and no other"),
+        (b"seal", "another caller's"),
+        (b"small", "RSA of 2048 to 4096 bits"),
+    ],
+)
+def test_what_is_pinned_can_sign_and_is_one_callers(sandbox: Path, pinned: bytes, says: str) -> None:
+    file = sandbox / "keys" / "demo-bank-signed.pem"
+    message = (sandbox / "keys" / "message.pem").read_bytes()
+    if pinned == b"seal":
+        (sandbox / "callers" / "second.toml").write_text(
+            (sandbox / SIGNED).read_text().replace('id = "demo-bank-signed"', 'id = "second"')
+        )
+    else:
+        file.write_bytes({b"two": message * 2, b"small": weak_certificate()}.get(pinned, pinned))
+    with pytest.raises(ConfigurationError, match=says):
+        build_authenticator(load(sandbox))
+
+
+def weak_certificate() -> bytes:
+    """Of an RSA key of 1024 bits."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "weak")])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(utc_now())
+        .not_valid_after(utc_now().replace(year=2090))
+        .sign(key, hashes.SHA256())
+        .public_bytes(Encoding.PEM)
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("window_seconds = 300", "window_seconds = 601"),
+        ("window_seconds = 300", "window_seconds = 29"),
+        ("skew_seconds = 60", "skew_seconds = 121"),
+        ("skew_seconds = 60", "skew_seconds = -1"),
+    ],
+)
+def test_the_window_of_messages_is_bounded(sandbox: Path, old: str, new: str) -> None:
+    assert any("messages." in fault for fault in faults_after(sandbox, "gateway.toml", (old, new)))
 
 
 def test_a_profile_keeps_its_rules(sandbox: Path) -> None:

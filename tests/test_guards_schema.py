@@ -44,6 +44,7 @@ FRESH: dict[str, Callable[[Row], Row]] = {
     "certificate": lambda row: new_certificate(),
     "binding": lambda row: {"id": new_id()},
     "nonce": lambda row: {"sha256": new_index()},
+    "message": lambda row: {"sha256": new_index()},
     "transaction": lambda row: {"id": new_id(), "request_index": new_index()},
     "event": lambda row: {"id": new_id()},
     "evidence": lambda row: {"id": new_id(), "transaction_id": row["other"]},
@@ -86,6 +87,8 @@ CHECKS: list[tuple[str, Row]] = [
     ("event", {"state": "requested"}),
     ("event", {"reason": "Ada Example"}),
     ("evidence", {"level": "B-X"}),
+    ("message", {"caller": "No Caller"}),
+    ("message", {"sha256": new_index(31)}),
     ("crl", {"number": -1}),
     ("crl", {"next_update": NOW.isoformat()}),
 ]
@@ -123,6 +126,7 @@ def world(database: Connections) -> World:
     done = world.approved(subject, device)
     assert world.store.complete(done, evidence=world.evidence(done), at=NOW)
     assert world.store.remember_nonce(world.rp, device.id, "n", expires_at=NOW)
+    assert world.store.remember_message(world.rp, "core", b"m" * 32, expires_at=NOW)
     assert world.store.add_crl(Crl(world.rp.encode(), 1, b"", NOW, done.expires_at))
     return world
 

@@ -45,6 +45,7 @@ def whole(world: World) -> None:
     transaction = world.approved(subject, device)
     assert world.store.complete(transaction, evidence=world.evidence(transaction), at=NOW)
     assert world.store.remember_nonce(world.rp, device.id, "n", expires_at=NOW)
+    assert world.store.remember_message(world.rp, "core", b"m" * 32, expires_at=NOW)
     assert world.start_pin_reset(device)
     world.bind(subject, part=replace(PART, recovery=RecoveryCode(uuid4(), b"r" * 32)))
     assert world.store.revoke(world.rp, device.id, at=NOW)

@@ -231,6 +231,14 @@ def test_one_of_many_sees_a_nonce_first(world: World) -> None:
     assert seen.count(True) == 1
 
 
+def test_one_of_many_sees_a_message_first_and_each_caller_has_its_own(world: World) -> None:
+    seen = at_once(*[lambda: world.store.remember_message(world.rp, "core", b"m" * 32, expires_at=NOW)] * 8)
+    assert seen.count(True) == 1
+    assert world.store.remember_message(world.rp, "another", b"m" * 32, expires_at=NOW)
+    assert world.store.forget_nonces(world.rp, at=NOW) == 2
+    assert world.store.remember_message(world.rp, "core", b"m" * 32, expires_at=NOW)
+
+
 # What another session is in the middle of, step by step.
 
 
@@ -351,13 +359,15 @@ def test_what_is_repeated_after_a_lost_answer_finds_what_it_did(
     with lost.next_answer():
         assert far.store.remember_nonce(far.rp, device.id, "n", expires_at=NOW)
     with lost.next_answer():
+        assert far.store.remember_message(far.rp, "core", b"m" * 32, expires_at=NOW)
+    with lost.next_answer():
         assert far.store.add_crl(Crl(b"ca", uuid4().int >> 8, b"der", NOW, NOW.replace(year=2027)))
     with lost.next_answer():
         assert far.store.revoke(far.rp, device.id, at=NOW)
     found = near.store.binding(near.rp, device.id)
     assert found is not None
     assert found.state is BindingState.REVOKED
-    assert lost.count == 11
+    assert lost.count == 12
 
 
 def test_a_try_is_never_given_back_twice(world: World, database: Connections, lost: LostAnswers) -> None:

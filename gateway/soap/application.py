@@ -149,8 +149,9 @@ class _Exchange:
 
     def _finish(self, envelope: etree._Element, *, version: SoapVersion, fault: bool, at: datetime) -> None:
         """The answer's header blocks; what cannot be read is answered without."""
-        message, key = self._message, self._face.message_key
-        if message is None or not (message.addressing or self._signs):
+        message = self._message
+        key = self._face.message_key if self._signs else None
+        if message is None or not (message.addressing or key):
             return
         header = envelope.find(version.tag("Header"))
         if header is None:
@@ -160,7 +161,7 @@ class _Exchange:
         if message.addressing:
             operation = None if fault else self._operation
             signed += addressing.answer(header, to=message.addressing, operation=operation)
-        if self._signs and key is not None:
+        if key is not None:
             body = envelope.find(version.tag("Body"))
             assert body is not None
             security = etree.SubElement(header, SECURITY, nsmap=NSMAP)
