@@ -27,6 +27,7 @@ from gateway.core.errors import (
     NoActiveDevice,
     NotFound,
     TextNotDisplayable,
+    TextTooLong,
 )
 from gateway.core.keys import sign_p256
 from gateway.core.model import (
@@ -195,6 +196,13 @@ def test_a_name_can_be_shown(bank: Bank, phone: Authenticator, name: str) -> Non
         bank.ask("rename_device", device_id=phone.device.binding_id, name=name)
     assert code(lambda: phone.rename(name)) == "TEXT_NOT_DISPLAYABLE"
     assert bank.get(phone).binding.name == "Phone"
+
+
+def test_a_name_is_short(bank: Bank, phone: Authenticator) -> None:
+    with pytest.raises(TextTooLong):
+        bank.ask("rename_device", device_id=phone.device.binding_id, name="x" * 65)
+    bank.ask("rename_device", device_id=phone.device.binding_id, name="x" * 64)
+    assert bank.get(phone).binding.name == "x" * 64
 
 
 # lock and unlock

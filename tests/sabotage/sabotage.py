@@ -1,8 +1,8 @@
 """``make sabotage``: takes away each guard in turn, and fails if the suite stays green for any of them.
 
 The law: the working tree is never touched; each mutation is made alone, in a copy, and judged by a forked
-process. The tests that the table below names for its module come first; then, for what they leave alive, the
-rest of the suite. A run past its time counts as red. Unmutated, the same tests must be green, or nothing is
+process. Some tests that reach it come first (``reach``), then all that the table below names for its module;
+then, for what they leave alive, the rest of the suite. A run past its time counts as red. Unmutated, the same tests must be green, or nothing is
 judged. ``allowed.toml`` names, with a reason each, mutations that need not be found. What a guard is, is left
 to ``python_guards`` and ``sql_guards``.
 
@@ -41,6 +41,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from python_guards import Mutation, python_guards
+from reach import Chosen, Recorder, first_tests
 from sql_guards import sql_guards
 
 ROOT: Final = Path(__file__).parents[2]
@@ -66,7 +67,10 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/core/statement.py": ((*_CORE, "test_guards"), _VERIFIER),
     "gateway/core/profile.py": ((*_CORE, "test_guards"), _VERIFIER),
     "gateway/core/assertion.py": (("test_core_assertion", "test_guards"), ("test_walk",)),
-    "gateway/core/activation.py": (("test_device_activation", "test_guards"), ("test_authenticator",)),
+    "gateway/core/activation.py": (
+        ("test_device_activation", "test_guards"),
+        ("test_authenticator", "test_activation"),
+    ),
     "gateway/core/httpsig.py": (("test_device_authentication", "test_device_vectors", "test_guards"),),
     "gateway/core/keys.py": ((*_CORE, "test_device_activation", "test_guards"), _VERIFIER),
     "gateway/core/canonical.py": ((*_CORE, "test_device_messages", "test_guards"), _VERIFIER),
@@ -129,7 +133,7 @@ _SLOW: Final = (
 """Tests of these files that take long: they come with the rest of the suite."""
 _NOT_OURS: Final = frozenset({"test_house", "test_readme"})
 """Files of the suite that run tools over the working tree: they see no mutation."""
-_GREEN, _STOPPED = 0, -1
+_GREEN, _STOPPED, _NO_TESTS = 0, -1, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +144,20 @@ class Outcome:
     """The test that failed first, or why it is allowed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    tests: tuple[str, ...]
+    chosen: tuple[str, ...] = ()
+    """Of their tests these alone; none: all of them."""
+
+
 @dataclass(slots=True)
 class Run:
     """One mutation in one copy of the tree."""
 
     mutation: Mutation
     tree: Path
-    stages: list[tuple[str, ...]]
+    stages: list[Stage]
     """What it is still to be judged by."""
     pid: int = 0
     deadline: float = 0.0
@@ -249,7 +260,9 @@ def copy_tree(to: Path) -> None:
     compileall.compile_dir(to / "gateway", quiet=2, invalidation_mode=checked)
 
 
-def start(tree: Path, arguments: Sequence[str], *, write_bytecode: bool = False) -> int:
+def start(
+    tree: Path, arguments: Sequence[str], *, plugin: object | None = None, write_bytecode: bool = False
+) -> int:
     """Runs pytest in a fork, in the copy; answers its process id."""
     pid = os.fork()
     if pid:
@@ -268,7 +281,8 @@ def start(tree: Path, arguments: Sequence[str], *, write_bytecode: bool = False)
         sys.argv = ["pytest", *arguments]
         import pytest
 
-        code = int(pytest.main([*arguments, "-x", "-q", "--tb=short", "-p", "no:cacheprovider"]))
+        asked = [*arguments, "-x", "-q", "--tb=short", "-p", "no:cacheprovider"]
+        code = int(pytest.main(asked, plugins=[plugin] if plugin else []))
         import gateway
 
         if not str(gateway.__file__).startswith(str(tree)):
@@ -350,11 +364,16 @@ def baseline(tree: Path, tests: Sequence[str]) -> bool:
     """Unmutated, all tests that judge must be green."""
     warm(tree, tests)
     print(f"unmutated: {len(tests)} test files ...", flush=True)
-    code = wait(start(tree, list(tests), write_bytecode=True), seconds=10 * SECONDS)
+    recorder = Recorder(tree, into=_recorded(tree))
+    code = wait(start(tree, list(tests), plugin=recorder, write_bytecode=True), seconds=10 * SECONDS)
     if code != _GREEN:
         output = (tree / "tmp" / "output").read_text(encoding="utf-8", errors="replace")
         print(f"The unmutated tests are red: {first_failure(tree)}\n{output[-3000:]}", flush=True)
     return code == _GREEN
+
+
+def _recorded(tree: Path) -> Path:
+    return tree / "tmp" / "reach.json"
 
 
 def judge(
@@ -374,7 +393,14 @@ def judge(
                 mutation, tree = todo[name], free.pop()
                 target = tree / mutation.path
                 target.write_bytes(mutation.apply((pristine / mutation.path).read_bytes()))
-                runs[name] = _next_stage(Run(mutation, tree, stages(mutation.path)))
+                first = first_tests(
+                    mutation,
+                    recorded=_recorded(pristine),
+                    source=(pristine / mutation.path).read_text("utf-8"),
+                )
+                plan = [Stage(_files_of(first), first)] if first else []
+                plan += [Stage(tests) for tests in stages(mutation.path)]
+                runs[name] = _next_stage(Run(mutation, tree, plan))
             if not runs:
                 return
             for name, run in list(runs.items()):
@@ -383,6 +409,7 @@ def judge(
                 if not done and not late:
                     continue
                 code = os.waitstatus_to_exitcode(status)
+                code = _GREEN if code == _NO_TESTS else code  # none of the chosen is there: nothing missed it
                 if late:
                     end(run.pid)
                 elif code == _GREEN and run.stages:
@@ -405,10 +432,15 @@ def judge(
 
 def _next_stage(run: Run) -> Run:
     stage = run.stages.pop(0)
-    whole = len(stage) > 12
-    run.pid = start(run.tree, files(stage, tree=run.tree))
+    whole = len(stage.tests) > 12 and not stage.chosen
+    plugin = Chosen(stage.chosen) if stage.chosen else None
+    run.pid = start(run.tree, files(stage.tests, tree=run.tree), plugin=plugin)
     run.deadline = time.monotonic() + SECONDS * (5 if whole else 1)
     return run
+
+
+def _files_of(tests: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted({Path(test.partition("::")[0]).stem for test in tests}))
 
 
 def named_tests(path: str) -> list[tuple[str, ...]]:
