@@ -45,7 +45,7 @@ class Recorder:
 
     def pytest_runtest_logfinish(self) -> None:
         sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.settrace(None)
 
     def pytest_sessionfinish(self) -> None:
         reached = {
@@ -85,7 +85,7 @@ def _load(recorded: Path, written: int) -> dict[str, tuple[float, dict[str, froz
 
 
 def first_tests(mutation: Mutation, *, recorded: Path, source: str) -> tuple[str, ...]:
-    """Those that reach it: the refusal before the guard, the guard before its function; the quick ones first."""
+    """Those that reach it: where it refuses, then the guard, then its function; the quick ones first."""
     if not recorded.exists() or not mutation.path.endswith(".py"):
         return ()
     spans = [

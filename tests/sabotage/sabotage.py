@@ -2,9 +2,9 @@
 
 The law: the working tree is never touched; each mutation is made alone, in a copy, and judged by a forked
 process. Some tests that reach it come first (``reach``), then all that the table below names for its module;
-then, for what they leave alive, the rest of the suite. A run past its time counts as red. Unmutated, the same tests must be green, or nothing is
-judged. ``allowed.toml`` names, with a reason each, mutations that need not be found. What a guard is, is left
-to ``python_guards`` and ``sql_guards``.
+then, for what they leave alive, the rest of the suite. A run past its time counts as red. Unmutated, the same
+tests must be green, or nothing is judged. ``allowed.toml`` names, with a reason each, mutations that need not
+be found. What a guard is, is left to ``python_guards`` and ``sql_guards``.
 
     sabotage.py [--all]              every guard; writes docs/reports/sabotage.md
     sabotage.py --changed REF        those on lines changed since REF, of every module some first
