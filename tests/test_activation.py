@@ -436,6 +436,14 @@ def test_one_device_is_replaced_once_however_many_race(walk: Walk) -> None:
 
 
 @pytest.mark.rts("24-27")
+def test_a_re_activation_replaces_a_device(walk: Walk) -> None:
+    former = walk.phone()
+    opened = start(walk, "re-activation")
+    assert refused(walk, opened) == NOBODY
+    assert activate(walk, opened, replaces=former.device)
+
+
+@pytest.mark.rts("24-27")
 def test_who_does_not_have_the_former_key_replaces_nothing(walk: Walk) -> None:
     mine, stranger = walk.phone(), walk.phone("customer-2")
     gone = walk.phone()
@@ -567,6 +575,7 @@ def test_without_recovery_codes_there_is_no_recovery(walk: Walk) -> None:
         start(walk, "recovery")
     with pytest.raises(InvalidValue):
         start(walk, "anything")
+    assert start(walk, "re-activation").purpose is RegistrationPurpose.REACTIVATION
 
 
 def test_who_leaves_no_recovery_code_is_told_of_none(walk: Walk) -> None:

@@ -112,8 +112,7 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/storage/callbacks.py": (_CALLBACKS,),
     "gateway/outbound/callback.py": (_CALLBACKS,),
     "gateway/storage/migrations/0002*.sql": (("test_guards_schema", "test_kinds"), _STORE),
-    "gateway/storage/migrations/0003*.sql": (_CALLBACKS,),
-    "gateway/storage/migrations/0004*.sql": (("test_storage_devices", "test_pin", "test_devices"), _STORE),
+    "gateway/storage/migrations/0003*.sql": (("test_guards_schema", "test_storage_protection"), _CALLBACKS),
     "gateway/storage/migrations/*.sql": (
         ("test_guards_schema", "test_storage_protection"),
         ("test_storage_store", "test_storage_races", "test_storage_migrate"),
