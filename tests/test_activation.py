@@ -436,19 +436,15 @@ def test_one_device_is_replaced_once_however_many_race(walk: Walk) -> None:
 
 
 @pytest.mark.rts("24-27")
-def test_a_re_activation_replaces_a_device(walk: Walk) -> None:
-    former = walk.phone()
-    opened = start(walk, "re-activation")
-    assert refused(walk, opened) == NOBODY
-    assert activate(walk, opened, replaces=former.device)
-
-
-@pytest.mark.rts("24-27")
-def test_who_does_not_have_the_former_key_replaces_nothing(walk: Walk) -> None:
+def test_who_does_not_have_the_former_key_replaces_nothing(
+    walk: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no certificate is issued."""
     mine, stranger = walk.phone(), walk.phone("customer-2")
     gone = walk.phone()
     assert walk.store.revoke(walk.tenant, gone.device.binding_id, at=walk.clock.now())
     key = stranger.device.transport
+    monkeypatch.setattr(walk.gateway.device_ca, "issue", lambda *_, **__: pytest.fail("issued"))
     for former in (
         None,  # named nothing
         replace(mine.device, transport=key),  # without its key

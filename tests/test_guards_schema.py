@@ -162,7 +162,9 @@ def world(database: Connections) -> World:
     reset = {"id": new_id(), "binding_id": str(device.id), "state": "PENDING", "failures": 0}
     end = {"expires_at": done.expires_at.isoformat()}
     insert(
-        database, "pin_reset", of | reset | end | {"request_index": new_index(), "request_digest": new_index()}
+        database,
+        "pin_reset",
+        of | reset | end | {"request_index": new_index(), "request_digest": new_index()},
     )
     told = {"id": new_id(), "binding_id": str(device.id), "kind": "new-device", "about_id": str(device.id)}
     insert(database, "notice", {"relying_party": world.rp, "at": NOW.isoformat()} | told)
