@@ -137,6 +137,7 @@ def test_alphabets_that_serve(text: str, length: int, alphabet: str) -> None:
     [
         ("digits", 3),
         ("digits", 13),
+        ("0123456789ABCDEFGHJKMNPQRSTVWXYZ", 3),  # 32768 codes
         ("ABCD", 6),  # 4096 codes
         ("AB", 12),  # 4096 codes
         ("AABCDEFGH", 8),
