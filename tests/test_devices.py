@@ -198,6 +198,12 @@ def test_a_name_can_be_shown(bank: Bank, phone: Authenticator, name: str) -> Non
     assert bank.get(phone).binding.name == "Phone"
 
 
+@pytest.mark.parametrize("external_ref", ["", "two words"])
+def test_a_subject_is_named_plainly(bank: Bank, phone: Authenticator, external_ref: str) -> None:
+    with pytest.raises(InvalidValue):
+        bank.ask("list_devices", external_ref=external_ref)
+
+
 def test_a_name_is_short(bank: Bank, phone: Authenticator) -> None:
     with pytest.raises(TextTooLong):
         bank.ask("rename_device", device_id=phone.device.binding_id, name="x" * 65)
