@@ -350,6 +350,31 @@ def test_a_decision_and_a_lock_of_its_method_exclude_each_other(
     assert World(walk.store, walk.tenant).decide(transaction, amr=("swk",))
 
 
+@pytest.mark.parametrize("operation", ["lock", "unlock"])
+def test_a_device_that_is_revoked_meanwhile_is_told_as_revoked(
+    walk: Walk, bank: Bank, phone: Authenticator, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    asked = getattr(walk.store, operation)
+
+    def late(*args: Any, **kwargs: Any) -> Any:
+        bank.revoke(phone)
+        return asked(*args, **kwargs)
+
+    monkeypatch.setattr(walk.store, operation, late)
+    with pytest.raises(DeviceRevoked):
+        getattr(bank, operation)(phone)
+
+
+def test_a_device_that_is_erased_meanwhile_is_of_nobody(
+    walk: Walk, phone: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = walk.store.binding(walk.tenant, phone.device.binding_id)
+    assert device is not None
+    monkeypatch.setattr(walk.store, "binding", lambda *_: None)
+    with pytest.raises(NotFound):
+        devices.lock_own(walk.gateway, device, at=walk.clock.now())
+
+
 def test_the_bank_s_lock_takes_the_place_of_one_by_failures(
     walk: Walk, bank: Bank, phone: Authenticator
 ) -> None:

@@ -22,9 +22,11 @@ from gateway.authenticator.errors import FactorMissing, GatewayRefused
 from gateway.core.conclusion import Indication
 from gateway.core.errors import (
     CodeRefused,
+    DeviceLocked,
     EvidenceNotReady,
     GatewayError,
     InvalidValue,
+    MethodLocked,
     MisuseError,
     NotFound,
     NotPermitted,
@@ -35,14 +37,14 @@ from gateway.core.errors import (
     TransactionLimitReached,
 )
 from gateway.core.evidence import EVIDENCE_NAMESPACE
-from gateway.core.model import Channel, Decision, Factor, Kind
+from gateway.core.model import BindingState, Channel, Decision, DeviceBinding, Factor, Kind
 from gateway.core.profile import SignatureProfile
 from gateway.core.statement import NAMESPACE, Payee, Payment, ShownText
 from gateway.core.transaction import State, Transaction
 from gateway.core.verifier import verify_evidence
 from gateway.ports import Tenants
-from gateway.services import authorisation, evidence
-from gateway.services.starts import AskedPayment
+from gateway.services import authorisation, evidence, starts
+from gateway.services.starts import Asked, AskedPayment
 from gateway.storage.embedded import Connections
 from gateway.storage.postgres import PostgresStore
 
@@ -175,6 +177,29 @@ def test_an_app_starts_only_what_is_granted_to_apps(walk: Walk) -> None:
         bank.start_kind(Kind.AUTHENTICATION)
     with pytest.raises(GatewayRefused, match="SCHEMA_INVALID"):
         phone.start("dance", locale="en")  # type: ignore[arg-type]
+
+
+def test_what_an_app_starts_is_judged_as_what_a_bank_starts(
+    bank: Walk, phone: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = bank.store.binding(bank.tenant, phone.device.binding_id)
+    assert device is not None
+
+    def start(device: DeviceBinding = device, *, request_id: str = "r-1") -> Transaction:
+        asked = Asked(request_id=request_id, locale="en")
+        kind, at = Kind.AUTHENTICATION, bank.clock.now()
+        return starts.start_from_device(bank.gateway, device, kind=kind, asked=asked, at=at)
+
+    assert start().state is State.PENDING
+    with pytest.raises(InvalidValue):
+        start(request_id="two words")
+    with pytest.raises(DeviceLocked):
+        start(replace(device, state=BindingState.LOCKED))
+    with pytest.raises(MethodLocked):
+        start(replace(device, locked_methods=frozenset({Factor.PIN})))
+    monkeypatch.setattr(bank.store, "subject", lambda *_: None)  # it was erased meanwhile
+    with pytest.raises(NotFound):
+        start(request_id="r-2")
 
 
 def test_two_phones_may_use_the_same_request_id(bank: Walk) -> None:

@@ -94,7 +94,10 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/services/notices.py": (("test_activation",), ("test_guards",)),
     "gateway/services/callbacks.py": (_CALLBACKS,),
     "gateway/services/devices.py": (("test_devices", "test_pin", "test_guards"),),
-    "gateway/services/starts.py": (("test_kinds", "test_guards_services"), ("test_guards", "test_walk")),
+    "gateway/services/starts.py": (
+        ("test_kinds", "test_guards_services"),
+        ("test_guards", "test_walk", "test_magic"),
+    ),
     "gateway/services/*.py": (
         ("test_guards_services", "test_kinds"),
         ("test_guards", "test_walk", "test_faults", "test_soap_face", *_DEVICE),
