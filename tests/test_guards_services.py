@@ -43,6 +43,7 @@ from gateway.core.model import (
     DeviceKeys,
     Factor,
     IdentityAttribute,
+    Kind,
 )
 from gateway.core.transaction import State, Transaction
 from gateway.ports import Tenants
@@ -256,6 +257,46 @@ def test_evidence_of_nothing_is_not_found(walk: Walk, phone: Authenticator) -> N
 def test_what_is_complete_is_not_completed_again(walk: Walk, phone: Authenticator) -> None:
     transaction = walk.get(walk.approved(phone))
     assert complete(walk, transaction) is False
+
+
+def rejected(walk: Walk, phone: Authenticator) -> Transaction:
+    """Rejected, and not sealed yet."""
+    good, transaction_id = walk.gateway.seal_key, walk.claimed(phone)
+    walk.reload(seal_key=None)
+    assert phone.reject(transaction_id, decision=Decision.REJECTED_CANCELLED).state == "REJECTED"
+    walk.reload(seal_key=good)
+    return walk.get(transaction_id)
+
+
+def test_what_is_sealed_is_not_sealed_again(walk: Walk, phone: Authenticator) -> None:
+    transaction = rejected(walk, phone)
+    assert complete(walk, transaction) is True
+    walk.reload(seal_key=None)
+    assert complete(walk, walk.get(transaction.id)) is False
+
+
+def test_what_is_undecided_is_not_completed(walk: Walk, phone: Authenticator) -> None:
+    transaction_id = walk.claimed(phone)
+    assert complete(walk, walk.get(transaction_id)) is False
+    assert walk.get(transaction_id).state is State.PENDING
+
+
+def test_a_rejection_stays_one_whatever_becomes_of_its_evidence(
+    walk: Walk, phone: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the proof fails it is tried again; erased or without evidence, nothing is left to do."""
+    transaction = rejected(walk, phone)
+    with monkeypatch.context() as patched:
+        failed = Conclusion(Indication.TOTAL_FAILED, None, "", "", (Check(7, "", False, ""),), None)
+        patched.setattr(evidence, "judge", lambda *_, **__: failed)
+        with pytest.raises(SealUnavailable):
+            complete(walk, transaction)
+    with monkeypatch.context() as patched:
+        patched.setattr(walk.store, "assertion", lambda *_: None)
+        assert complete(walk, transaction) is False
+    leaves_none = replace(walk.profile, kind=Kind.AUTHENTICATION, evidence=False)
+    assert complete(walk, replace(transaction, profile_document=leaves_none.document())) is False
+    assert walk.get(transaction.id).state is State.REJECTED
 
 
 def test_what_nobody_approved_has_no_evidence(walk: Walk, phone: Authenticator) -> None:

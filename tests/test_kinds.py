@@ -580,6 +580,9 @@ def test_an_approval_needs_the_number_where_it_is_demanded(walk: Walk) -> None:
     assert not mine.needs_number, "on one's own device there is no other screen"
     assert bank.get(mine.content.transaction_id).match_number is None
     assert phone.approve(mine.content.transaction_id, pin=PIN).state == "COMPLETED"
+    unwanted = bank.start_kind(Kind.AUTHORISATION, payment=PAYMENT)
+    phone.claim(unwanted.id)
+    assert phone.reject(unwanted.id, decision=NO[1]).state == "REJECTED", "to refuse needs no number"
     plain = kinds(walk).start_kind(Kind.AUTHORISATION, payment=PAYMENT)
     assert bank.get(plain.id).match_number is None, "nobody is shown a number that nobody asks for"
 
