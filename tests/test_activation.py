@@ -819,7 +819,7 @@ def test_what_is_no_client(text: str) -> None:
         version_key(text)
 
 
-def test_the_client_is_noted_where_it_changes(walk: Walk) -> None:
+def test_the_client_is_noted_where_it_changes(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
     walk.reload(clients=RULES)
     phone = activate(walk, start(walk), app=Client("bank-app", "1.4.0"))
 
@@ -829,7 +829,9 @@ def test_the_client_is_noted_where_it_changes(walk: Walk) -> None:
         return found.client_name, found.client_version
 
     assert noted() == ("bank-app", "1.4.0")
-    assert phone.waiting() == ()
+    with monkeypatch.context() as patched:
+        patched.setattr(walk.store, "note_client", lambda *_, **__: pytest.fail("nothing has changed"))
+        assert phone.waiting() == ()
     newer = Authenticator(
         phone.device, transport=walk.transport, clock=walk.clock.now, app=Client("bank-app", "1.6")
     )
