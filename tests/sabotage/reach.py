@@ -84,21 +84,41 @@ def _load(recorded: Path, written: int) -> dict[str, tuple[float, dict[str, froz
     }
 
 
+def _around(line: int, *, tree: ast.Module) -> frozenset[int]:
+    """The lines of the function that it stands in, or of those that use the constant that it stands in."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    inside = [_lines(node) for node in functions if line in _lines(node)]
+    if inside:
+        return min(inside, key=len)
+    named = {
+        name.id
+        for node in tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.lineno <= line <= (node.end_lineno or 0)
+        for name in ast.walk(node)
+        if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store)
+    }
+    users = [
+        _lines(node)
+        for node in functions
+        if any(isinstance(part, ast.Name) and part.id in named for part in ast.walk(node))
+    ]
+    return frozenset().union(*users)
+
+
+def _lines(function: ast.FunctionDef) -> frozenset[int]:
+    return frozenset(range(function.body[0].lineno, (function.end_lineno or 0) + 1))
+
+
 def first_tests(mutation: Mutation, *, recorded: Path, source: str) -> tuple[str, ...]:
     """Those that reach it: where it refuses, then the guard, then its function; the quick ones first."""
     if not recorded.exists() or not mutation.path.endswith(".py"):
         return ()
-    spans = [
-        range(node.body[0].lineno, (node.end_lineno or 0) + 1)
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.FunctionDef)
-    ]
-    around = min((span for span in spans if mutation.line in span), key=len, default=range(0))
+    around = _around(mutation.line, tree=ast.parse(source))
     ranked: list[tuple[int, float, str]] = []
     for test, (seconds, lines) in _load(recorded, recorded.stat().st_mtime_ns).items():
         here = lines.get(mutation.path, frozenset())
         for rank, near in enumerate((range(mutation.last, mutation.last + 1), mutation.lines, around)):
-            if here & {*near}:
+            if here.intersection(near):
                 ranked.append((rank, seconds, test))
                 break
     # Half at most of those that are refused there: what is let through may show it as well.
