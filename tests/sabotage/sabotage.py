@@ -172,10 +172,15 @@ class Run:
 @dataclass
 class Results:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    commits: dict[str, str] = field(default_factory=dict)
+    """Where each was judged."""
 
     def save(self) -> None:
         LAST.parent.mkdir(exist_ok=True)
-        kept = {name: [outcome.word, outcome.by] for name, outcome in self.outcomes.items()}
+        kept = {
+            name: [outcome.word, outcome.by, self.commits.get(name, "")]
+            for name, outcome in self.outcomes.items()
+        }
         LAST.write_text(json.dumps(kept, indent=0), encoding="utf-8")
 
 
@@ -479,9 +484,9 @@ def _commit() -> str:
     return subprocess.run(described, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def report(
-    named: dict[str, Mutation], outcomes: dict[str, Outcome], *, how: str, judged: int, seconds: float
-) -> str:
+def report(named: dict[str, Mutation], results: Results, *, how: str, judged: int, seconds: float) -> str:
+    outcomes = results.outcomes
+    where = Counter(results.commits[name] for name in named if name in results.commits)
     rows: dict[str, Counter[str]] = {}
     for name, mutation in named.items():
         rows.setdefault(mutation.path, Counter())[outcomes.get(name, Outcome("not reached")).word] += 1
@@ -494,7 +499,9 @@ def report(
         f" Python {sys.version.split()[0]}.",
         "Killed: a test failed without the guard. Survived: none did. Allowed: `tests/sabotage/allowed.toml`",
         f"says why. Not reached: the time was over. Judged in this run: {judged}; with `--again`, what an",
-        "earlier run killed is taken over.",
+        "earlier run killed is taken over. Judged at commit: "
+        + "; ".join(f"{commit or 'unknown'} {count}" for commit, count in where.most_common())
+        + ".",
         "",
         "| module | guards | killed | survived | allowed | not reached |",
         "|---|---:|---:|---:|---:|---:|",
@@ -552,12 +559,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Path(folder).chmod(0o755)
         pristine = Path(folder) / "pristine"
         copy_tree(pristine)
+        commit = _commit()
         named = guards(pristine)
         results = Results()
         if options.again and LAST.exists():
             past: dict[str, Any] = json.loads(LAST.read_text(encoding="utf-8"))
-            kept = {name: Outcome(*past[name]) for name in named if name in past}
-            results.outcomes = {name: outcome for name, outcome in kept.items() if outcome.word != "allowed"}
+            for name in (name for name in named if name in past):
+                word, by, judged_at = past[name]
+                if word != "allowed":
+                    results.outcomes[name], results.commits[name] = Outcome(word, by), judged_at
         entries: list[dict[str, str]] = tomllib.loads(ALLOWED.read_text(encoding="utf-8"))["allowed"]
         lines = changed_lines(options.changed) if options.changed else None
         todo: dict[str, Mutation] = {}
@@ -594,7 +604,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     shutil.copytree(pristine, tree, symlinks=True)
             judged = judge(asked, trees, stages=stages, pristine=pristine, until=until)
             for count, (name, outcome) in enumerate(judged, start=1):
-                results.outcomes[name] = outcome
+                results.outcomes[name], results.commits[name] = outcome, commit
                 last[name] = stages
                 said = f"{outcome.word:8} {_told(asked[name])}" + (f"  ({outcome.by})" if outcome.by else "")
                 print(f"[{count}/{len(asked)}, {time.monotonic() - began:.0f} s] {said}", flush=True)
@@ -611,7 +621,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.changed and not options.only:
         how = f"make sabotage ARGS='{' '.join(arguments or sys.argv[1:])}'"
         REPORT.parent.mkdir(parents=True, exist_ok=True)
-        text = report(named, results.outcomes, how=how, judged=len(last), seconds=time.monotonic() - began)
+        text = report(named, results, how=how, judged=len(last), seconds=time.monotonic() - began)
         REPORT.write_text(text, encoding="utf-8")
     return 1 if words["survived"] else 0
 
