@@ -291,6 +291,17 @@ def test_a_locked_device_is_told_nothing_of_its_order(bank: Bank, phone: Authent
     assert bank.get(phone).binding.failures == 0
 
 
+def test_a_device_whose_tries_ended_in_a_crash_is_locked(
+    walk: Walk, bank: Bank, phone: Authenticator
+) -> None:
+    """They were counted, and nobody was left to lock it."""
+    for _ in range(walk.profile.max_failures):
+        walk.store.reserve_try(walk.tenant, phone.device.binding_id, max_failures=walk.profile.max_failures)
+    assert bank.get(phone).binding.state is BindingState.ACTIVE
+    assert change(phone) == "DEVICE_LOCKED"
+    assert bank.get(phone).binding.state is BindingState.LOCKED
+
+
 @pytest.mark.parametrize(
     ("happens", "error"), [(Bank.lock, "DEVICE_LOCKED"), (Bank.revoke, "DEVICE_REVOKED")], ids=str
 )

@@ -565,7 +565,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.again and LAST.exists():
             past: dict[str, Any] = json.loads(LAST.read_text(encoding="utf-8"))
             for name in (name for name in named if name in past):
-                word, by, judged_at = past[name]
+                word, by, judged_at = (*past[name], "")[:3]
                 if word != "allowed":
                     results.outcomes[name], results.commits[name] = Outcome(word, by), judged_at
         entries: list[dict[str, str]] = tomllib.loads(ALLOWED.read_text(encoding="utf-8"))["allowed"]
