@@ -106,7 +106,10 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
         ("test_device_authentication", "test_guards"),
         ("test_walk", "test_activation"),
     ),
-    "gateway/device/messages.py": (("test_device_messages", "test_device_activation", "test_guards"),),
+    "gateway/device/messages.py": (
+        ("test_device_messages", "test_device_activation", "test_guards"),
+        ("test_kinds",),
+    ),
     "gateway/device/application.py": ((*_DEVICE, "test_guards"), ("test_device_store", "test_walk")),
     "gateway/storage/envelope.py": (("test_storage_envelope", "test_guards"),),
     "gateway/storage/migrate.py": (("test_storage_migrate", "test_storage_protection"),),
