@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -25,7 +25,7 @@ from gateway.core.activation import b64url, code_alphabet, parse_artifact_link
 from gateway.core.client import Client, ClientRule, ClientRules, parse_client, version_key
 from gateway.core.errors import DeviceLimitReached, InvalidValue, RequestIdReused
 from gateway.core.keys import sign_p256
-from gateway.core.model import BindingState, RegistrationPurpose, RegistrationState
+from gateway.core.model import BindingState, LockReason, RegistrationPurpose, RegistrationState
 from gateway.services import enrolment
 from gateway.storage.embedded import Connections
 
@@ -137,6 +137,7 @@ def test_alphabets_that_serve(text: str, length: int, alphabet: str) -> None:
     [
         ("digits", 3),
         ("digits", 13),
+        ("0123456789ABCDEFGHJKMNPQRSTVWXYZ", 3),  # 32768 codes
         ("ABCD", 6),  # 4096 codes
         ("AB", 12),  # 4096 codes
         ("AABCDEFGH", 8),
@@ -436,11 +437,15 @@ def test_one_device_is_replaced_once_however_many_race(walk: Walk) -> None:
 
 
 @pytest.mark.rts("24-27")
-def test_who_does_not_have_the_former_key_replaces_nothing(walk: Walk) -> None:
+def test_who_does_not_have_the_former_key_replaces_nothing(
+    walk: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no certificate is issued."""
     mine, stranger = walk.phone(), walk.phone("customer-2")
     gone = walk.phone()
     assert walk.store.revoke(walk.tenant, gone.device.binding_id, at=walk.clock.now())
     key = stranger.device.transport
+    monkeypatch.setattr(walk.gateway.device_ca, "issue", lambda *_, **__: pytest.fail("issued"))
     for former in (
         None,  # named nothing
         replace(mine.device, transport=key),  # without its key
@@ -567,6 +572,20 @@ def test_without_recovery_codes_there_is_no_recovery(walk: Walk) -> None:
         start(walk, "recovery")
     with pytest.raises(InvalidValue):
         start(walk, "anything")
+    assert start(walk, "re-activation").purpose is RegistrationPurpose.REACTIVATION
+
+
+def test_who_leaves_no_recovery_code_is_told_of_none(walk: Walk) -> None:
+    told: list[Any] = []
+
+    def hearing(*request: Any) -> tuple[int, bytes]:
+        status, body = walk.transport(*request)
+        told.append(json.loads(body).get("recovery", False))
+        return status, body
+
+    activate(walk, start(walk), transport=hearing)
+    activate(walk, start(walk), transport=hearing, leave_recovery=True)
+    assert told == [False, True]
 
 
 # alerts
@@ -595,6 +614,14 @@ def test_a_new_device_alerts_the_others_of_its_subject(walk: Walk, database: Con
     first.saw(told.id)
     first.saw(told.id)
     assert first.notices() == ()
+    activate(walk, start(walk))
+    (unseen,) = first.notices()
+    walk.store.lock(walk.tenant, first.device.binding_id, reason=LockReason.LOST, at=walk.clock.now())
+    with pytest.raises(GatewayRefused) as caught:
+        first.saw(unseen.id)
+    assert caught.value.code == "DEVICE_LOCKED"
+    walk.store.unlock(walk.tenant, first.device.binding_id, reason=LockReason.CALLER, at=walk.clock.now())
+    assert first.notices() == (unseen,), "it is still to be shown"
     for phone, notice_id in ((stranger, told.id), (new, told.id), (first, uuid4())):
         with pytest.raises(GatewayRefused) as caught:
             phone.saw(notice_id)
@@ -684,6 +711,66 @@ def test_a_locked_device_counts_and_a_revoked_one_does_not(walk: Walk) -> None:
     assert activate(walk, start(walk))
 
 
+# what happens between a try and its commit
+
+
+def once_before(monkeypatch: pytest.MonkeyPatch, walk: Walk, happens: Callable[[], object]) -> None:
+    """Something happens in the last moment before a device is bound."""
+    bind = walk.store.activate
+
+    def late(*args: Any, **kwargs: Any) -> bool:
+        monkeypatch.setattr(walk.store, "activate", bind)
+        happens()
+        return bind(*args, **kwargs)
+
+    monkeypatch.setattr(walk.store, "activate", late)
+
+
+def test_a_request_that_raced_itself_is_answered(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
+    bind = walk.store.activate
+
+    def twice(*args: Any, **kwargs: Any) -> bool:
+        assert bind(*args, **kwargs)
+        return bind(*args, **kwargs)
+
+    monkeypatch.setattr(walk.store, "activate", twice)
+    opened = start(walk)
+    assert look(walk, opened.id).binding_id is None
+    assert activate(walk, opened).device.binding_id == look(walk, opened.id).binding_id
+
+
+def test_a_former_device_that_is_revoked_meanwhile_is_not_replaced(
+    walk: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no limit is told: the revoked ones do not count."""
+    limited(walk, 1)
+    assert walk.store.revoke(walk.tenant, walk.phone().device.binding_id, at=walk.clock.now())
+    former = walk.phone()
+    gone = lambda: walk.store.revoke(walk.tenant, former.device.binding_id, at=walk.clock.now())  # noqa: E731
+    once_before(monkeypatch, walk, gone)
+    assert refused(walk, start(walk, "re-activation"), replaces=former.device) == NOBODY
+
+
+def test_a_recovery_code_that_is_spent_meanwhile_binds_nothing(
+    walk: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no limit is told: a recovery has none."""
+    limited(walk, 1)
+    code = activate(walk, start(walk), leave_recovery=True).recovery_code
+    first, second = start(walk, "recovery"), start(walk, "recovery")
+    once_before(monkeypatch, walk, lambda: activate(walk, second, recovery_code=code))
+    assert refused(walk, first, recovery_code=code) == NOBODY
+
+
+def test_a_registration_that_is_gone_meanwhile_binds_nothing(
+    walk: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk.store, "activate", lambda *_, **__: False)
+    monkeypatch.setattr(walk.store, "registration", lambda *_: None)
+    opened = start(walk)
+    assert refused(walk, opened) == NOBODY
+
+
 # client versions
 
 
@@ -732,7 +819,7 @@ def test_what_is_no_client(text: str) -> None:
         version_key(text)
 
 
-def test_the_client_is_noted_where_it_changes(walk: Walk) -> None:
+def test_the_client_is_noted_where_it_changes(walk: Walk, monkeypatch: pytest.MonkeyPatch) -> None:
     walk.reload(clients=RULES)
     phone = activate(walk, start(walk), app=Client("bank-app", "1.4.0"))
 
@@ -742,7 +829,9 @@ def test_the_client_is_noted_where_it_changes(walk: Walk) -> None:
         return found.client_name, found.client_version
 
     assert noted() == ("bank-app", "1.4.0")
-    assert phone.waiting() == ()
+    with monkeypatch.context() as patched:
+        patched.setattr(walk.store, "note_client", lambda *_, **__: pytest.fail("nothing has changed"))
+        assert phone.waiting() == ()
     newer = Authenticator(
         phone.device, transport=walk.transport, clock=walk.clock.now, app=Client("bank-app", "1.6")
     )

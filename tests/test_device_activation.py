@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,9 +17,13 @@ from hypothesis import strategies as st
 from gateway.core.activation import (
     ActivationLink,
     ActivationRequest,
+    ArtifactLink,
+    FormerBinding,
     KeyProofs,
+    parse_artifact_link,
     parse_link,
     proof_bytes,
+    verify_former,
     verify_proofs,
 )
 from gateway.core.errors import ActivationRefused
@@ -198,6 +203,28 @@ def test_two_different_inputs_never_give_the_same_bytes(one: tuple, other: tuple
     assert (made[0] == made[1]) == (one == other)
 
 
+def replacing(former: ec.EllipticCurvePrivateKey, **encoded: bytes) -> ActivationRequest:
+    """A request that names a former binding, with the proof of its transport key."""
+    made = replace(request(**encoded), former=FormerBinding(UUID(int=1), b""))
+    proof = sign_p256(former, made.proven(relying_party=PARTY))
+    return replace(made, former=FormerBinding(UUID(int=1), proof))
+
+
+@pytest.mark.parametrize("kept", ROLES)
+def test_who_replaces_a_device_has_its_key_and_three_new_ones(kept: str) -> None:
+    private = {role: ec.generate_private_key(ec.SECP256R1()) for role in ROLES}
+    former = DeviceKeys(**{role: spki_of(key.public_key()) for role, key in private.items()})
+    verify_former(replacing(private["transport"]), former_keys=former, relying_party=PARTY)
+    for made in (
+        request(),
+        replacing(private["signing"]),
+        replacing(private["transport"], **{kept: getattr(former, kept)}),
+        replacing(private["transport"], **{kept: former.pin}),
+    ):
+        with pytest.raises(ActivationRefused):
+            verify_former(made, former_keys=former, relying_party=PARTY)
+
+
 LINK = ActivationLink(PARTY, UUID(int=7), "https://gateway.example:8443/id", bytes(range(32)))
 
 
@@ -248,3 +275,39 @@ TEXT = LINK.text()
 def test_any_other_spelling_of_a_link_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse_link(text)
+
+
+ARTIFACT = ArtifactLink(PARTY, bytes(range(32)), "https://gateway.example:8443/id", bytes(32))
+
+
+def test_a_link_with_an_artifact_is_read_as_it_was_written() -> None:
+    assert ARTIFACT.text() == (
+        "mobileid://register?v=1&rp=demo-bank&artifact=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+        "&gw=https%3A%2F%2Fgateway.example%3A8443%2Fid&key=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    )
+    assert parse_artifact_link(ARTIFACT.text()) == ARTIFACT
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("register", "activate"),
+        ("Hh8&", "Hh9&"),  # bits that no byte has
+        ("Hh8&", "Hh&"),
+        ("%2Fid", "%2fid"),
+        ("https%3A", "javascript%3A"),
+    ],
+)
+def test_any_other_spelling_of_a_link_with_an_artifact_is_refused(old: str, new: str) -> None:
+    text = ARTIFACT.text()
+    assert old in text
+    with pytest.raises(ValueError):
+        parse_artifact_link(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"artifact": bytes(31)}, {"artifact": bytes(33)}, {"gateway_url": "https://gateway.example/"}]
+)
+def test_no_other_link_with_an_artifact_is_made(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        replace(ARTIFACT, **changes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -25,6 +26,7 @@ from gateway.device.messages import (
     parse_pin_reset,
     parse_registration,
     parse_revocation,
+    parse_start,
 )
 
 VECTORS = Path(__file__).parent / "vectors" / "device"
@@ -50,6 +52,7 @@ PARSERS: dict[str, Any] = {
     "revocationRequest": parse_revocation,
     "pinChangeRequest": parse_pin_change,
     "pinResetRequest": parse_pin_reset,
+    "startRequest": parse_start,
 }
 EXAMPLES = {
     "activationRequest": ACTIVATION,
@@ -58,6 +61,18 @@ EXAMPLES = {
     "revocationRequest": ORDERS["device-revocation"],
     "pinChangeRequest": ORDERS["pin-change"],
     "pinResetRequest": ORDERS["pin-reset"],
+    "startRequest": {
+        "requestId": "r-1",
+        "kind": "authorisation",
+        "profile": "payments",
+        "locale": "en",
+        "texts": [{"title": "Rent", "text": "For March.", "mediaType": "text/plain"}],
+        "payment": {
+            "total": "10.00",
+            "currency": "EUR",
+            "payees": [{"name": "Zoë", "account": "CH93", "amount": "10.00"}],
+        },
+    },
 }
 EXTENDED: dict[str, Any] = json.loads((VECTORS / "reactivation.json").read_text())["request"]["body"]
 
@@ -141,6 +156,21 @@ WRONG: dict[str, list[Any]] = {
     "pinChangeRequest.pin": ["", "=", "AAA", "A" * 1004, 1, None],
     "pinChangeRequest.oldPinSignature": ["", "A" * 86, None, 1],
     "pinResetRequest.pinProof": ["", "A" * 86, None, 1],
+    "startRequest.requestId": ["", "a b", "x" * 65, 1, None],
+    "startRequest.kind": ["", "Authorisation", "other", 1, None],
+    "startRequest.profile": ["", "a b", "x" * 65, 1],
+    "startRequest.locale": ["x" * 36, 1, None],
+    "startRequest.texts": [{}, None, [{}], [{"title": "a", "text": "b", "mediaType": "text/plain"}] * 21],
+    "startRequest.texts.0.title": ["", 1, None],
+    "startRequest.texts.0.text": ["", 1, None],
+    "startRequest.texts.0.mediaType": ["", "x" * 128, 1, None],
+    "startRequest.payment.total": ["", "1,00", "01.00", "1.", "1.00000", "-1", "1" * 16, 1, None],
+    "startRequest.payment.currency": ["", "eur", "EURO", 1, None],
+    "startRequest.payment.payees": [[], {}, None],
+    "startRequest.payment.payees.0.name": ["", 1, None],
+    "startRequest.payment.payees.0.account": ["", "CH 93", "x" * 65, 1, None],
+    "startRequest.payment.payees.0.amount": ["", "1,00", 1, None],
+    "assertionRequest.matchNumber": ["", "1", "123", "1a", "１２", 12],
     "pinResetRequest.code": ["", "123", "1" * 65, "12 456", "１２３４５６", 123456, None],
 }
 CASES = [(path, value) for path, values in WRONG.items() for value in values]
@@ -152,12 +182,21 @@ def test_a_wrong_value_is_refused_by_the_face_and_by_the_schema_and_named(path: 
     body = copy.deepcopy(EXAMPLES[message])
     inner = body
     for member in place[:-1]:
-        inner = inner[member]
+        inner = inner[int(member) if member.isdigit() else member]
     inner[place[-1]] = value
     assert not validator(message).is_valid(body) or str(value).endswith("\n")
     with pytest.raises(SchemaInvalid) as caught:
         parse(message, json.dumps(body).encode())
     assert (caught.value.field or "").startswith(".".join(place))
+
+
+@pytest.mark.parametrize("member", ["title", "text"])
+def test_words_that_nobody_can_show_are_not_even_read(member: str) -> None:
+    start = EXAMPLES["startRequest"]
+    for length, refusal in ((200_000, nullcontext()), (200_001, pytest.raises(SchemaInvalid))):
+        text = start["texts"][0] | {member: "x" * length}
+        with refusal:
+            parse("startRequest", json.dumps(start | {"texts": [text]}).encode())
 
 
 EXTRA: dict[str, list[Any]] = {

@@ -27,6 +27,7 @@ from gateway.core.errors import (
     NoActiveDevice,
     NotFound,
     TextNotDisplayable,
+    TextTooLong,
 )
 from gateway.core.keys import sign_p256
 from gateway.core.model import (
@@ -197,6 +198,19 @@ def test_a_name_can_be_shown(bank: Bank, phone: Authenticator, name: str) -> Non
     assert bank.get(phone).binding.name == "Phone"
 
 
+@pytest.mark.parametrize("external_ref", ["", "two words"])
+def test_a_subject_is_named_plainly(bank: Bank, phone: Authenticator, external_ref: str) -> None:
+    with pytest.raises(InvalidValue):
+        bank.ask("list_devices", external_ref=external_ref)
+
+
+def test_a_name_is_short(bank: Bank, phone: Authenticator) -> None:
+    with pytest.raises(TextTooLong):
+        bank.ask("rename_device", device_id=phone.device.binding_id, name="x" * 65)
+    bank.ask("rename_device", device_id=phone.device.binding_id, name="x" * 64)
+    assert bank.get(phone).binding.name == "x" * 64
+
+
 # lock and unlock
 
 
@@ -334,6 +348,31 @@ def test_a_decision_and_a_lock_of_its_method_exclude_each_other(
     bank.lock(phone, method="pin")
     assert not World(walk.store, walk.tenant).decide(transaction)
     assert World(walk.store, walk.tenant).decide(transaction, amr=("swk",))
+
+
+@pytest.mark.parametrize("operation", ["lock", "unlock"])
+def test_a_device_that_is_revoked_meanwhile_is_told_as_revoked(
+    walk: Walk, bank: Bank, phone: Authenticator, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    asked = getattr(walk.store, operation)
+
+    def late(*args: Any, **kwargs: Any) -> Any:
+        bank.revoke(phone)
+        return asked(*args, **kwargs)
+
+    monkeypatch.setattr(walk.store, operation, late)
+    with pytest.raises(DeviceRevoked):
+        getattr(bank, operation)(phone)
+
+
+def test_a_device_that_is_erased_meanwhile_is_of_nobody(
+    walk: Walk, phone: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = walk.store.binding(walk.tenant, phone.device.binding_id)
+    assert device is not None
+    monkeypatch.setattr(walk.store, "binding", lambda *_: None)
+    with pytest.raises(NotFound):
+        devices.lock_own(walk.gateway, device, at=walk.clock.now())
 
 
 def test_the_bank_s_lock_takes_the_place_of_one_by_failures(

@@ -50,6 +50,10 @@ FRESH: dict[str, Callable[[Row], Row]] = {
     "evidence": lambda row: {"id": new_id(), "transaction_id": row["other"]},
     "wake": lambda row: {"id": new_id()},
     "crl": lambda row: {"number": secrets.randbits(100)},
+    "callback": lambda row: {"event_id": row["other"]},
+    "pin_reset": lambda row: {"id": new_id(), "request_index": new_index()},
+    "recovery": lambda row: {"subject_id": row["keyless"]},
+    "notice": lambda row: {"id": new_id()},
 }
 """What makes the copy of a row a good row of its own."""
 
@@ -82,6 +86,28 @@ CHECKS: list[tuple[str, Row]] = [
     ("transaction APPROVED", {"assertion": None}),
     ("transaction APPROVED", {"acr": None}),
     ("transaction APPROVED", {"binding_id": None, "claimed_at": None}),
+    ("transaction", {"channel": "another"}),
+    ("transaction", {"leaves_evidence": False}),
+    ("transaction COMPLETED", {"redeemed_at": NOW.isoformat()}),
+    ("transaction COMPLETED", {"redeemed_at": NOW.isoformat(), "redeemed_by": new_index(31)}),
+    ("transaction APPROVED", {"redeemed_at": NOW.isoformat(), "redeemed_by": new_index()}),
+    ("transaction REJECTED", {"kind": "authorisation", "leaves_evidence": False, "evidence_id": new_id()}),
+    ("registration", {"purpose": "another"}),
+    ("registration", {"artifact_sha256": new_index(31)}),
+    ("registration", {"state": "ISSUED"}),
+    ("binding", {"state": "LOCKED"}),
+    ("binding", {"lock_reason": "lost"}),
+    ("binding", {"state": "LOCKED", "lock_reason": "Ada Example"}),
+    ("binding", {"locked_methods": ["face"]}),
+    ("binding", {"client_name": "app"}),
+    ("binding", {"client_name": "Ada Example", "client_version": "1.0"}),
+    ("binding", {"client_name": "app", "client_version": "one"}),
+    ("wake", {"transaction_id": None}),
+    ("pin_reset", {"state": "UNKNOWN"}),
+    ("pin_reset", {"failures": -1}),
+    ("pin_reset", {"expires_at": NOW.isoformat()}),
+    ("pin_reset", {"request_index": new_index(31)}),
+    ("notice", {"kind": "another"}),
     ("event", {"entity": "another"}),
     ("event", {"name": "start"}),
     ("event", {"state": "requested"}),
@@ -99,6 +125,7 @@ UNIQUE = [
     ("registration", "request_index"),
     ("transaction", "request_index"),
     ("evidence", "transaction_id"),
+    ("pin_reset", "request_index"),
 ]
 REFERENCES = [
     ("subject_key", "subject_id"),
@@ -110,6 +137,12 @@ REFERENCES = [
     ("transaction PENDING", "binding_id"),
     ("evidence", "transaction_id"),
     ("wake", "transaction_id"),
+    ("callback", "event_id"),
+    ("pin_reset", "binding_id"),
+    ("pin_reset", "subject_id"),
+    ("recovery", "subject_id"),
+    ("notice", "binding_id"),
+    ("notice", "about_id"),
 ]
 
 
@@ -128,6 +161,17 @@ def world(database: Connections) -> World:
     assert world.store.remember_nonce(world.rp, device.id, "n", expires_at=NOW)
     assert world.store.remember_message(world.rp, "core", b"m" * 32, expires_at=NOW)
     assert world.store.add_crl(Crl(world.rp.encode(), 1, b"", NOW, done.expires_at))
+    of = {"relying_party": world.rp, "subject_id": str(subject.id), "created_at": NOW.isoformat()}
+    insert(database, "recovery", of | {"id": new_id(), "digest": new_index()})
+    reset = {"id": new_id(), "binding_id": str(device.id), "state": "PENDING", "failures": 0}
+    end = {"expires_at": done.expires_at.isoformat()}
+    insert(
+        database,
+        "pin_reset",
+        of | reset | end | {"request_index": new_index(), "request_digest": new_index()},
+    )
+    told = {"id": new_id(), "binding_id": str(device.id), "kind": "new-device", "about_id": str(device.id)}
+    insert(database, "notice", {"relying_party": world.rp, "at": NOW.isoformat()} | told)
     return world
 
 
@@ -139,12 +183,18 @@ def copied(database: Connections, world: World, of: str, changes: Row, *, same: 
     where += f" AND state = '{state}'" if state else ""
     found = as_superuser(database, f"SELECT to_jsonb(x) FROM {table} x WHERE {where} LIMIT 1", (world.rp,))
     base: Row = found[0][0]
-    if table == "subject_key":
+    if table in ("subject_key", "recovery"):
         keyless = {"id": new_id(), "pseudonym": new_id()}
         insert(database, "subject", as_superuser(database, _ONE_SUBJECT, (world.rp,))[0][0] | keyless)
         base["keyless"] = keyless["id"]
     if table == "evidence":
         query = "SELECT id FROM transaction WHERE relying_party = %s AND state = 'APPROVED'"
+        base["other"] = str(as_superuser(database, query, (world.rp,))[0][0])
+    if table == "callback":
+        query = (
+            "SELECT id FROM event e WHERE relying_party = %s"
+            " AND NOT EXISTS (SELECT FROM callback c WHERE c.event_id = e.id)"
+        )
         base["other"] = str(as_superuser(database, query, (world.rp,))[0][0])
     fresh = FRESH[table](base)
     fresh.pop(same, None)
@@ -185,6 +235,18 @@ def test_what_a_row_is_of_is_there(world: World, database: Connections, of: str,
         copied(database, world, of, {column: nothing})
 
 
+def test_an_artifact_is_of_one_registration(world: World, database: Connections) -> None:
+    artifact = {"artifact_sha256": new_index()}
+    copied(database, world, "registration", artifact)
+    with pytest.raises(errors.UniqueViolation):
+        copied(database, world, "registration", artifact)
+
+
+def test_a_device_that_is_woken_is_there(world: World, database: Connections) -> None:
+    with pytest.raises(errors.ForeignKeyViolation):
+        copied(database, world, "wake", {"transaction_id": None, "binding_id": new_id()})
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -194,6 +256,10 @@ def test_what_a_row_is_of_is_there(world: World, database: Connections, of: str,
         "UPDATE transaction SET kind = ''",
         "UPDATE wake SET transaction_id = id",
         "UPDATE lease SET name = ''",
+        "UPDATE callback SET sequence = 1",
+        "UPDATE pin_reset SET created_at = now()",
+        "UPDATE recovery SET subject_id = id",
+        "UPDATE notice SET kind = ''",
     ],
 )
 def test_the_application_changes_what_moves_and_nothing_else(database: Connections, statement: str) -> None:

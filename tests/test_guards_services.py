@@ -16,13 +16,14 @@ from test_walk import assertion, decide
 from walk import PIN, Walk
 
 from gateway.authenticator.authenticator import Authenticator
-from gateway.core.activation import ActivationRequest, KeyProofs
+from gateway.core.activation import ActivationRequest, KeyProofs, parse_artifact_link
 from gateway.core.conclusion import Check, Conclusion, Indication
 from gateway.core.errors import (
     ActivationRefused,
     AssertionRefused,
     Conflict,
     DeviceLocked,
+    EvidenceNotReady,
     GatewayError,
     InvalidValue,
     MisuseError,
@@ -42,6 +43,7 @@ from gateway.core.model import (
     DeviceKeys,
     Factor,
     IdentityAttribute,
+    Kind,
 )
 from gateway.core.transaction import State, Transaction
 from gateway.ports import Tenants
@@ -109,6 +111,23 @@ def test_who_is_no_relying_party_any_more_activates_nothing(walk: Walk) -> None:
     standing = walk.store.registration(walk.tenant, view.id)
     assert standing is not None
     assert standing.failures == 0
+
+
+def test_an_artifact_of_who_is_no_relying_party_any_more_opens_nothing(walk: Walk) -> None:
+    issued = enrolment.issue_artifact(
+        walk.gateway, walk.caller, request_id="r", external_ref="c", attributes=(), at=walk.clock.now()
+    )
+    artifact = parse_artifact_link(issued.link).artifact
+    tenants = walk.gateway.tenants
+
+    def redeem() -> enrolment.Redeemed:
+        return enrolment.redeem_artifact(walk.gateway, walk.tenant, artifact=artifact, at=walk.clock.now())
+
+    walk.reload(tenants=Tenants({}, {}))
+    with pytest.raises(ActivationRefused):
+        redeem()
+    walk.reload(tenants=tenants)
+    assert redeem().expires_at > walk.clock.now()
 
 
 @pytest.mark.parametrize(
@@ -186,6 +205,27 @@ def test_attributes_are_plain_and_each_stands_once(
         )
 
 
+def test_an_answer_is_not_repeated_to_a_subject_that_is_erased_meanwhile(
+    walk: Walk, database: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bind, activated_as = walk.store.activate, walk.store.activated
+
+    def twice(*args: Any, **kwargs: Any) -> bool:
+        assert bind(*args, **kwargs)
+        return bind(*args, **kwargs)
+
+    def erased_afterwards(*args: Any) -> Any:
+        found = activated_as(*args)
+        assert found is not None
+        erase(database, found[0].subject_id)
+        return found
+
+    monkeypatch.setattr(walk.store, "activate", twice)
+    monkeypatch.setattr(walk.store, "activated", erased_afterwards)
+    with pytest.raises(Exception, match=ActivationRefused.code):
+        enrol(walk, walk.register())
+
+
 # evidence
 
 
@@ -202,9 +242,61 @@ def complete(walk: Walk, transaction: Transaction) -> bool:
     return evidence.complete(walk.gateway, transaction, at=walk.clock.now())
 
 
+def test_evidence_of_nothing_is_not_found(walk: Walk, phone: Authenticator) -> None:
+    """What another bank has is nothing; what has none yet is another answer."""
+    transaction_id = walk.start().id
+    for caller, asked, error in (
+        (walk.caller, uuid4(), NotFound),
+        (walk.stranger, transaction_id, NotFound),
+        (walk.caller, transaction_id, EvidenceNotReady),
+    ):
+        with pytest.raises(error):
+            evidence.get_evidence(walk.gateway, caller, transaction_id=asked, at=walk.clock.now())
+
+
 def test_what_is_complete_is_not_completed_again(walk: Walk, phone: Authenticator) -> None:
     transaction = walk.get(walk.approved(phone))
     assert complete(walk, transaction) is False
+
+
+def rejected(walk: Walk, phone: Authenticator) -> Transaction:
+    """Rejected, and not sealed yet."""
+    good, transaction_id = walk.gateway.seal_key, walk.claimed(phone)
+    walk.reload(seal_key=None)
+    assert phone.reject(transaction_id, decision=Decision.REJECTED_CANCELLED).state == "REJECTED"
+    walk.reload(seal_key=good)
+    return walk.get(transaction_id)
+
+
+def test_what_is_sealed_is_not_sealed_again(walk: Walk, phone: Authenticator) -> None:
+    transaction = rejected(walk, phone)
+    assert complete(walk, transaction) is True
+    walk.reload(seal_key=None)
+    assert complete(walk, walk.get(transaction.id)) is False
+
+
+def test_what_is_undecided_is_not_completed(walk: Walk, phone: Authenticator) -> None:
+    transaction_id = walk.claimed(phone)
+    assert complete(walk, walk.get(transaction_id)) is False
+    assert walk.get(transaction_id).state is State.PENDING
+
+
+def test_a_rejection_stays_one_whatever_becomes_of_its_evidence(
+    walk: Walk, phone: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the proof fails it is tried again; erased or without evidence, nothing is left to do."""
+    transaction = rejected(walk, phone)
+    with monkeypatch.context() as patched:
+        failed = Conclusion(Indication.TOTAL_FAILED, None, "", "", (Check(7, "", False, ""),), None)
+        patched.setattr(evidence, "judge", lambda *_, **__: failed)
+        with pytest.raises(SealUnavailable):
+            complete(walk, transaction)
+    with monkeypatch.context() as patched:
+        patched.setattr(walk.store, "assertion", lambda *_: None)
+        assert complete(walk, transaction) is False
+    leaves_none = replace(walk.profile, kind=Kind.AUTHENTICATION, evidence=False)
+    assert complete(walk, replace(transaction, profile_document=leaves_none.document())) is False
+    assert walk.get(transaction.id).state is State.REJECTED
 
 
 def test_what_nobody_approved_has_no_evidence(walk: Walk, phone: Authenticator) -> None:

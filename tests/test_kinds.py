@@ -22,9 +22,12 @@ from gateway.authenticator.errors import FactorMissing, GatewayRefused
 from gateway.core.conclusion import Indication
 from gateway.core.errors import (
     CodeRefused,
+    DeviceLocked,
     EvidenceNotReady,
     GatewayError,
     InvalidValue,
+    MethodLocked,
+    MisuseError,
     NotFound,
     NotPermitted,
     ProfileNotAvailable,
@@ -34,15 +37,16 @@ from gateway.core.errors import (
     TransactionLimitReached,
 )
 from gateway.core.evidence import EVIDENCE_NAMESPACE
-from gateway.core.model import Channel, Decision, Factor, Kind
+from gateway.core.model import BindingState, Channel, Decision, DeviceBinding, Factor, Kind
 from gateway.core.profile import SignatureProfile
 from gateway.core.statement import NAMESPACE, Payee, Payment, ShownText
 from gateway.core.transaction import State, Transaction
 from gateway.core.verifier import verify_evidence
 from gateway.ports import Tenants
-from gateway.services import authorisation, evidence
-from gateway.services.starts import AskedPayment
+from gateway.services import authorisation, evidence, starts
+from gateway.services.starts import Asked, AskedPayment
 from gateway.storage.embedded import Connections
+from gateway.storage.postgres import PostgresStore
 
 PAYEE = Payee("Garage Müller", "CH9300762011623852957", "348.50")
 PAYMENT = AskedPayment("348.50", "EUR", (PAYEE,))
@@ -173,6 +177,29 @@ def test_an_app_starts_only_what_is_granted_to_apps(walk: Walk) -> None:
         bank.start_kind(Kind.AUTHENTICATION)
     with pytest.raises(GatewayRefused, match="SCHEMA_INVALID"):
         phone.start("dance", locale="en")  # type: ignore[arg-type]
+
+
+def test_what_an_app_starts_is_judged_as_what_a_bank_starts(
+    bank: Walk, phone: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = bank.store.binding(bank.tenant, phone.device.binding_id)
+    assert device is not None
+
+    def start(device: DeviceBinding = device, *, request_id: str = "r-1") -> Transaction:
+        asked = Asked(request_id=request_id, locale="en")
+        kind, at = Kind.AUTHENTICATION, bank.clock.now()
+        return starts.start_from_device(bank.gateway, device, kind=kind, asked=asked, at=at)
+
+    assert start().state is State.PENDING
+    with pytest.raises(InvalidValue):
+        start(request_id="two words")
+    with pytest.raises(DeviceLocked):
+        start(replace(device, state=BindingState.LOCKED))
+    with pytest.raises(MethodLocked):
+        start(replace(device, locked_methods=frozenset({Factor.PIN})))
+    monkeypatch.setattr(bank.store, "subject", lambda *_: None)  # it was erased meanwhile
+    with pytest.raises(NotFound):
+        start(request_id="r-2")
 
 
 def test_two_phones_may_use_the_same_request_id(bank: Walk) -> None:
@@ -401,13 +428,59 @@ def test_a_code_is_for_its_own_transaction_and_bank(bank: Walk, phone: Authentic
 @pytest.mark.rts("4(1)")
 def test_no_code_before_an_approval_or_after_a_refusal(bank: Walk, phone: Authenticator) -> None:
     started = bank.start_kind(Kind.AUTHORISATION, payment=PAYMENT)
-    assert bank.get(started.id).authentication_code is None
+    pending = bank.get(started.id)
+    assert pending.authentication_code is None
+    with pytest.raises(CodeRefused):
+        redeem(bank, pending, code="a")
     phone.claim(started.id)
     phone.reject(started.id, decision=NO[0])
     refused = bank.get(started.id)
     assert refused.authentication_code is None
     with pytest.raises(CodeRefused):
         redeem(bank, refused, code="a")
+
+
+def test_what_is_worth_evidence_is_worth_no_code(
+    bank: Walk, phone: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even the code that it would have."""
+    done = approve(bank, phone, Kind.CONSENT_SIGNATURE)
+    with monkeypatch.context() as patched:
+        patched.setattr(authorisation, "REDEEMED", frozenset(Kind))
+        code = authorisation.code_of(bank.gateway, done, at=bank.clock.now())
+    assert code is not None
+    with pytest.raises(CodeRefused):
+        redeem(bank, done, code=code, payment=None)
+
+
+def test_a_redemption_is_named_plainly(bank: Walk, phone: Authenticator) -> None:
+    done = approve(bank, phone, Kind.AUTHORISATION)
+    with pytest.raises(InvalidValue):
+        redeem(bank, done, request_id="two words")
+    assert bank.get(done.id).redeemed_at is None
+
+
+def test_what_no_device_decided_has_no_code(bank: Walk, phone: Authenticator) -> None:
+    done, at = approve(bank, phone, Kind.AUTHORISATION), bank.clock.now()
+    assert authorisation.code_of(bank.gateway, replace(done, decided_at=None), at=at) is None
+    with pytest.raises(MisuseError):
+        authorisation.code_of(bank.gateway, replace(done, binding_id=None), at=at)
+
+
+def test_a_redemption_of_a_subject_that_is_erased_meanwhile_is_of_nothing(
+    bank: Walk, phone: Authenticator, database: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = approve(bank, phone, Kind.AUTHORISATION)
+    asked = bank.store.redeem
+
+    def erased_afterwards(*args: Any, **kwargs: Any) -> bool:
+        redeemed = asked(*args, **kwargs)
+        as_superuser(database, "DELETE FROM subject_key WHERE subject_id = %s::uuid", (str(done.subject_id),))
+        return redeemed
+
+    monkeypatch.setattr(bank.store, "redeem", erased_afterwards)
+    with pytest.raises(NotFound):
+        redeem(bank, done)
 
 
 @pytest.mark.rts("4(3)(d)")
@@ -438,6 +511,8 @@ def test_an_authorisation_is_proven_by_what_the_device_signed(
     with pytest.raises(EvidenceNotReady):
         proof()
     phone.claim(started.id)
+    with pytest.raises(EvidenceNotReady):
+        proof()
     if decision is Decision.APPROVED:
         phone.approve(started.id, pin=PIN)
     else:
@@ -459,6 +534,19 @@ def test_an_authorisation_is_proven_by_what_the_device_signed(
         judge.verify(xmlsec.tree.find_node(root, xmlsec.constants.NodeSignature))
     with pytest.raises(NotFound):
         proof(bank.stranger)
+    bank.reload(store=Erased(bank.store))
+    with pytest.raises(NotFound):
+        proof()
+
+
+class Erased:
+    """A store that reads no binding any more: its subject was erased after the transaction was read."""
+
+    def __init__(self, store: PostgresStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return (lambda *_: None) if name == "binding" else getattr(self._store, name)
 
 
 def test_what_leaves_evidence_has_no_other_proof(bank: Walk, phone: Authenticator) -> None:
@@ -490,7 +578,13 @@ def test_an_approval_needs_the_number_where_it_is_demanded(walk: Walk) -> None:
     assert done.failed_attempts == 1, "a wrong number counts as a try"
     mine = phone.start(Kind.AUTHENTICATION, locale="en")
     assert not mine.needs_number, "on one's own device there is no other screen"
+    assert bank.get(mine.content.transaction_id).match_number is None
     assert phone.approve(mine.content.transaction_id, pin=PIN).state == "COMPLETED"
+    unwanted = bank.start_kind(Kind.AUTHORISATION, payment=PAYMENT)
+    phone.claim(unwanted.id)
+    assert phone.reject(unwanted.id, decision=NO[1]).state == "REJECTED", "to refuse needs no number"
+    plain = kinds(walk).start_kind(Kind.AUTHORISATION, payment=PAYMENT)
+    assert bank.get(plain.id).match_number is None, "nobody is shown a number that nobody asks for"
 
 
 def test_wrong_numbers_lock_like_wrong_pins(walk: Walk) -> None:

@@ -24,6 +24,7 @@ from gateway.core.device_order import NewPinOrder, Purpose, order_bytes
 from gateway.core.errors import (
     DeviceLocked,
     GatewayError,
+    InvalidValue,
     NotFound,
     ProfileNotAvailable,
     ProofRefused,
@@ -284,6 +285,46 @@ def test_a_lost_answer_is_asked_for_again(walk: Walk, bank: Bank, phone: Authent
     assert far.approve(transaction_id, pin=NEW_PIN).state == "COMPLETED"
 
 
+def test_a_locked_device_is_told_nothing_of_its_order(bank: Bank, phone: Authenticator) -> None:
+    bank.lock(phone)
+    assert change(phone, signer=phone.device.transport) == "DEVICE_LOCKED"
+    assert bank.get(phone).binding.failures == 0
+
+
+def test_a_device_whose_tries_ended_in_a_crash_is_locked(
+    walk: Walk, bank: Bank, phone: Authenticator
+) -> None:
+    """They were counted, and nobody was left to lock it."""
+    for _ in range(walk.profile.max_failures):
+        walk.store.reserve_try(walk.tenant, phone.device.binding_id, max_failures=walk.profile.max_failures)
+    assert bank.get(phone).binding.state is BindingState.ACTIVE
+    assert change(phone) == "DEVICE_LOCKED"
+    assert bank.get(phone).binding.state is BindingState.LOCKED
+
+
+@pytest.mark.parametrize(
+    ("happens", "error"), [(Bank.lock, "DEVICE_LOCKED"), (Bank.revoke, "DEVICE_REVOKED")], ids=str
+)
+def test_a_device_that_is_locked_or_revoked_meanwhile_is_told_so(
+    walk: Walk,
+    bank: Bank,
+    phone: Authenticator,
+    monkeypatch: pytest.MonkeyPatch,
+    happens: Callable[[Bank, Authenticator], object],
+    error: str,
+) -> None:
+    """Its PIN was right, and the database did not take the new one."""
+    asked = walk.store.change_pin
+
+    def late(*args: Any, **kwargs: Any) -> bool:
+        happens(bank, phone)
+        return asked(*args, **kwargs)
+
+    monkeypatch.setattr(walk.store, "change_pin", late)
+    assert change(phone) == error
+    assert bank.get(phone).binding.failures == 0, "a try that was none is given back"
+
+
 def test_where_no_answer_comes_the_old_secret_stays(walk: Walk, phone: Authenticator) -> None:
     def gone(*request: Any) -> tuple[int, bytes]:
         raise GatewayUnreachable("The gateway did not answer.")
@@ -470,6 +511,12 @@ def test_a_later_reset_takes_the_place_of_an_earlier_one(bank: Bank, phone: Auth
     assert start(bank, phone, request_id="r-2") == second
     assert reset(phone, first.code) == "PROOF_REFUSED"
     assert reset(phone, second.code) == "OK"
+
+
+def test_a_start_is_named_plainly(bank: Bank, phone: Authenticator) -> None:
+    with pytest.raises(InvalidValue):
+        start(bank, phone, "two words")
+    assert start(bank, phone).state is PinResetState.PENDING
 
 
 def test_a_repeated_start_answers_the_same(walk: Walk, bank: Bank, phone: Authenticator) -> None:

@@ -340,14 +340,13 @@ def _not_bound(
     """Both halves were right, and yet it was not bound: by this very request a moment ago, or not at all."""
     standing = gw.store.registration(registration.relying_party, registration.id)
     if standing is not None and standing.state_at(at) is RegistrationState.PENDING:
-        others = [
+        living = [
             binding
             for binding in gw.store.bindings_of(registration.relying_party, registration.subject_id)
             if binding.state is not BindingState.REVOKED
-            and (request.former is None or binding.id != request.former.id)
         ]
         limited = registration.purpose is not RegistrationPurpose.RECOVERY
-        if limited and len(others) >= gw.activation.max_devices:
+        if limited and len(living) >= gw.activation.max_devices:
             raise DeviceLimitReached()
         raise ActivationRefused()
     return _again(gw, request, relying_party=registration.relying_party, at=at)

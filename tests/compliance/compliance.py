@@ -326,6 +326,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = [rule for rule in rules() if rule.row in wanted or not wanted]
     began = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended, the copies go
+    described = ["git", "describe", "--always", "--dirty"]  # now: the copy is judged, not what comes after
+    commit = subprocess.run(described, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     with tempfile.TemporaryDirectory(prefix="rts-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         rows = list(judge(asked, folder=Path(folder), until=began + 60 * (options.minutes or 1e9)))
@@ -336,10 +338,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         + (f" Not: {', '.join(lacking)}" * bool(lacking))
     )
     if not wanted:
-        described = ["git", "describe", "--always", "--dirty"]
-        commit = subprocess.run(
-            described, cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout.strip()
         run = Run(commit, datetime.now(UTC), (time.monotonic() - began) / 60)
         REPORTS.mkdir(parents=True, exist_ok=True)
         (REPORTS / "compliance.md").write_text(markdown(rows, run=run), encoding="utf-8")

@@ -1,10 +1,10 @@
 """``make sabotage``: takes away each guard in turn, and fails if the suite stays green for any of them.
 
 The law: the working tree is never touched; each mutation is made alone, in a copy, and judged by a forked
-process. The tests that the table below names for its module come first; then, for what they leave alive, the
-rest of the suite. A run past its time counts as red. Unmutated, the same tests must be green, or nothing is
-judged. ``allowed.toml`` names, with a reason each, mutations that need not be found. What a guard is, is left
-to ``python_guards`` and ``sql_guards``.
+process. Some tests that reach it come first (``reach``), then all that the table below names for its module;
+then, for what they leave alive, the rest of the suite. A run past its time counts as red. Unmutated, the same
+tests must be green, or nothing is judged. ``allowed.toml`` names, with a reason each, mutations that need not
+be found. What a guard is, is left to ``python_guards`` and ``sql_guards``.
 
     sabotage.py [--all]              every guard; writes docs/reports/sabotage.md
     sabotage.py --changed REF        those on lines changed since REF, of every module some first
@@ -41,6 +41,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from python_guards import Mutation, python_guards
+from reach import Chosen, Recorder, first_tests
 from sql_guards import sql_guards
 
 ROOT: Final = Path(__file__).parents[2]
@@ -66,7 +67,10 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/core/statement.py": ((*_CORE, "test_guards"), _VERIFIER),
     "gateway/core/profile.py": ((*_CORE, "test_guards"), _VERIFIER),
     "gateway/core/assertion.py": (("test_core_assertion", "test_guards"), ("test_walk",)),
-    "gateway/core/activation.py": (("test_device_activation", "test_guards"), ("test_authenticator",)),
+    "gateway/core/activation.py": (
+        ("test_device_activation", "test_guards"),
+        ("test_authenticator", "test_activation"),
+    ),
     "gateway/core/httpsig.py": (("test_device_authentication", "test_device_vectors", "test_guards"),),
     "gateway/core/keys.py": ((*_CORE, "test_device_activation", "test_guards"), _VERIFIER),
     "gateway/core/canonical.py": ((*_CORE, "test_device_messages", "test_guards"), _VERIFIER),
@@ -90,26 +94,35 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/services/notices.py": (("test_activation",), ("test_guards",)),
     "gateway/services/callbacks.py": (_CALLBACKS,),
     "gateway/services/devices.py": (("test_devices", "test_pin", "test_guards"),),
-    "gateway/services/starts.py": (("test_kinds", "test_guards_services"), ("test_guards", "test_walk")),
+    "gateway/services/starts.py": (
+        ("test_kinds", "test_guards_services"),
+        ("test_guards", "test_walk", "test_magic"),
+    ),
     "gateway/services/*.py": (
         ("test_guards_services", "test_kinds"),
         ("test_guards", "test_walk", "test_faults", "test_soap_face", *_DEVICE),
     ),
-    "gateway/device/authentication.py": (("test_device_authentication", "test_guards"), ("test_walk",)),
-    "gateway/device/messages.py": (("test_device_messages", "test_device_activation", "test_guards"),),
+    "gateway/device/authentication.py": (
+        ("test_device_authentication", "test_guards"),
+        ("test_walk", "test_activation"),
+    ),
+    "gateway/device/messages.py": (
+        ("test_device_messages", "test_device_activation", "test_guards"),
+        ("test_kinds",),
+    ),
     "gateway/device/application.py": ((*_DEVICE, "test_guards"), ("test_device_store", "test_walk")),
     "gateway/storage/envelope.py": (("test_storage_envelope", "test_guards"),),
     "gateway/storage/migrate.py": (("test_storage_migrate", "test_storage_protection"),),
     "gateway/storage/queries.py": (_STORE,),
     "gateway/storage/devices.py": (("test_storage_devices", "test_devices", "test_pin"), _STORE),
-    "gateway/storage/enrolment.py": (_STORE,),
+    "gateway/storage/enrolment.py": (_STORE, ("test_activation",)),
+    "gateway/storage/notices.py": (("test_activation",),),
     "gateway/storage/postgres.py": (_STORE, ("test_kinds",)),
     "gateway/storage/work.py": (_STORE,),
     "gateway/storage/callbacks.py": (_CALLBACKS,),
     "gateway/outbound/callback.py": (_CALLBACKS,),
     "gateway/storage/migrations/0002*.sql": (("test_guards_schema", "test_kinds"), _STORE),
-    "gateway/storage/migrations/0003*.sql": (_CALLBACKS,),
-    "gateway/storage/migrations/0004*.sql": (("test_storage_devices", "test_pin", "test_devices"), _STORE),
+    "gateway/storage/migrations/0003*.sql": (("test_guards_schema", "test_storage_protection"), _CALLBACKS),
     "gateway/storage/migrations/*.sql": (
         ("test_guards_schema", "test_storage_protection"),
         ("test_storage_store", "test_storage_races", "test_storage_migrate"),
@@ -129,7 +142,7 @@ _SLOW: Final = (
 """Tests of these files that take long: they come with the rest of the suite."""
 _NOT_OURS: Final = frozenset({"test_house", "test_readme"})
 """Files of the suite that run tools over the working tree: they see no mutation."""
-_GREEN, _STOPPED = 0, -1
+_GREEN, _STOPPED, _NO_TESTS = 0, -1, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +153,20 @@ class Outcome:
     """The test that failed first, or why it is allowed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    tests: tuple[str, ...]
+    chosen: tuple[str, ...] = ()
+    """Of their tests these alone; none: all of them."""
+
+
 @dataclass(slots=True)
 class Run:
     """One mutation in one copy of the tree."""
 
     mutation: Mutation
     tree: Path
-    stages: list[tuple[str, ...]]
+    stages: list[Stage]
     """What it is still to be judged by."""
     pid: int = 0
     deadline: float = 0.0
@@ -155,10 +175,15 @@ class Run:
 @dataclass
 class Results:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    commits: dict[str, str] = field(default_factory=dict)
+    """Where each was judged."""
 
     def save(self) -> None:
         LAST.parent.mkdir(exist_ok=True)
-        kept = {name: [outcome.word, outcome.by] for name, outcome in self.outcomes.items()}
+        kept = {
+            name: [outcome.word, outcome.by, self.commits.get(name, "")]
+            for name, outcome in self.outcomes.items()
+        }
         LAST.write_text(json.dumps(kept, indent=0), encoding="utf-8")
 
 
@@ -249,7 +274,9 @@ def copy_tree(to: Path) -> None:
     compileall.compile_dir(to / "gateway", quiet=2, invalidation_mode=checked)
 
 
-def start(tree: Path, arguments: Sequence[str], *, write_bytecode: bool = False) -> int:
+def start(
+    tree: Path, arguments: Sequence[str], *, plugin: object | None = None, write_bytecode: bool = False
+) -> int:
     """Runs pytest in a fork, in the copy; answers its process id."""
     pid = os.fork()
     if pid:
@@ -268,7 +295,8 @@ def start(tree: Path, arguments: Sequence[str], *, write_bytecode: bool = False)
         sys.argv = ["pytest", *arguments]
         import pytest
 
-        code = int(pytest.main([*arguments, "-x", "-q", "--tb=short", "-p", "no:cacheprovider"]))
+        asked = [*arguments, "-x", "-q", "--tb=short", "-p", "no:cacheprovider"]
+        code = int(pytest.main(asked, plugins=[plugin] if plugin else []))
         import gateway
 
         if not str(gateway.__file__).startswith(str(tree)):
@@ -350,11 +378,16 @@ def baseline(tree: Path, tests: Sequence[str]) -> bool:
     """Unmutated, all tests that judge must be green."""
     warm(tree, tests)
     print(f"unmutated: {len(tests)} test files ...", flush=True)
-    code = wait(start(tree, list(tests), write_bytecode=True), seconds=10 * SECONDS)
+    recorder = Recorder(tree, into=_recorded(tree))
+    code = wait(start(tree, list(tests), plugin=recorder, write_bytecode=True), seconds=10 * SECONDS)
     if code != _GREEN:
         output = (tree / "tmp" / "output").read_text(encoding="utf-8", errors="replace")
         print(f"The unmutated tests are red: {first_failure(tree)}\n{output[-3000:]}", flush=True)
     return code == _GREEN
+
+
+def _recorded(tree: Path) -> Path:
+    return tree / "tmp" / "reach.json"
 
 
 def judge(
@@ -374,7 +407,14 @@ def judge(
                 mutation, tree = todo[name], free.pop()
                 target = tree / mutation.path
                 target.write_bytes(mutation.apply((pristine / mutation.path).read_bytes()))
-                runs[name] = _next_stage(Run(mutation, tree, stages(mutation.path)))
+                first = first_tests(
+                    mutation,
+                    recorded=_recorded(pristine),
+                    source=(pristine / mutation.path).read_text("utf-8"),
+                )
+                plan = [Stage(_files_of(first), first)] if first else []
+                plan += [Stage(tests) for tests in stages(mutation.path)]
+                runs[name] = _next_stage(Run(mutation, tree, plan))
             if not runs:
                 return
             for name, run in list(runs.items()):
@@ -383,6 +423,7 @@ def judge(
                 if not done and not late:
                     continue
                 code = os.waitstatus_to_exitcode(status)
+                code = _GREEN if code == _NO_TESTS else code  # none of the chosen is there: nothing missed it
                 if late:
                     end(run.pid)
                 elif code == _GREEN and run.stages:
@@ -405,10 +446,15 @@ def judge(
 
 def _next_stage(run: Run) -> Run:
     stage = run.stages.pop(0)
-    whole = len(stage) > 12
-    run.pid = start(run.tree, files(stage, tree=run.tree))
+    whole = len(stage.tests) > 12 and not stage.chosen
+    plugin = Chosen(stage.chosen) if stage.chosen else None
+    run.pid = start(run.tree, files(stage.tests, tree=run.tree), plugin=plugin)
     run.deadline = time.monotonic() + SECONDS * (5 if whole else 1)
     return run
+
+
+def _files_of(tests: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted({Path(test.partition("::")[0]).stem for test in tests}))
 
 
 def named_tests(path: str) -> list[tuple[str, ...]]:
@@ -441,9 +487,9 @@ def _commit() -> str:
     return subprocess.run(described, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def report(
-    named: dict[str, Mutation], outcomes: dict[str, Outcome], *, how: str, judged: int, seconds: float
-) -> str:
+def report(named: dict[str, Mutation], results: Results, *, how: str, judged: int, seconds: float) -> str:
+    outcomes = results.outcomes
+    where = Counter(results.commits[name] for name in named if name in results.commits)
     rows: dict[str, Counter[str]] = {}
     for name, mutation in named.items():
         rows.setdefault(mutation.path, Counter())[outcomes.get(name, Outcome("not reached")).word] += 1
@@ -456,7 +502,9 @@ def report(
         f" Python {sys.version.split()[0]}.",
         "Killed: a test failed without the guard. Survived: none did. Allowed: `tests/sabotage/allowed.toml`",
         f"says why. Not reached: the time was over. Judged in this run: {judged}; with `--again`, what an",
-        "earlier run killed is taken over.",
+        "earlier run killed is taken over. Judged at commit: "
+        + "; ".join(f"{commit or 'unknown'} {count}" for commit, count in where.most_common())
+        + ".",
         "",
         "| module | guards | killed | survived | allowed | not reached |",
         "|---|---:|---:|---:|---:|---:|",
@@ -514,12 +562,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Path(folder).chmod(0o755)
         pristine = Path(folder) / "pristine"
         copy_tree(pristine)
+        commit = _commit()
         named = guards(pristine)
         results = Results()
         if options.again and LAST.exists():
             past: dict[str, Any] = json.loads(LAST.read_text(encoding="utf-8"))
-            kept = {name: Outcome(*past[name]) for name in named if name in past}
-            results.outcomes = {name: outcome for name, outcome in kept.items() if outcome.word != "allowed"}
+            for name in (name for name in named if name in past):
+                word, by, judged_at = (*past[name], "")[:3]
+                if word != "allowed":
+                    results.outcomes[name], results.commits[name] = Outcome(word, by), judged_at
         entries: list[dict[str, str]] = tomllib.loads(ALLOWED.read_text(encoding="utf-8"))["allowed"]
         lines = changed_lines(options.changed) if options.changed else None
         todo: dict[str, Mutation] = {}
@@ -556,7 +607,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     shutil.copytree(pristine, tree, symlinks=True)
             judged = judge(asked, trees, stages=stages, pristine=pristine, until=until)
             for count, (name, outcome) in enumerate(judged, start=1):
-                results.outcomes[name] = outcome
+                results.outcomes[name], results.commits[name] = outcome, commit
                 last[name] = stages
                 said = f"{outcome.word:8} {_told(asked[name])}" + (f"  ({outcome.by})" if outcome.by else "")
                 print(f"[{count}/{len(asked)}, {time.monotonic() - began:.0f} s] {said}", flush=True)
@@ -573,7 +624,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.changed and not options.only:
         how = f"make sabotage ARGS='{' '.join(arguments or sys.argv[1:])}'"
         REPORT.parent.mkdir(parents=True, exist_ok=True)
-        text = report(named, results.outcomes, how=how, judged=len(last), seconds=time.monotonic() - began)
+        text = report(named, results, how=how, judged=len(last), seconds=time.monotonic() - began)
         REPORT.write_text(text, encoding="utf-8")
     return 1 if words["survived"] else 0
 
