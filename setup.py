@@ -50,6 +50,7 @@ setup(
         ("share/mobileid-gateway/schemas", sorted(str(p) for p in Path("schemas").iterdir() if p.is_file())),
         ("share/mobileid-gateway/conf", ["conf/gateway.toml"]),
         ("share/mobileid-gateway/conf/callers", sorted(str(p) for p in Path("conf/callers").iterdir())),
+        ("share/mobileid-gateway/conf/nginx", ["conf/nginx/gateway.conf"]),
         ("share/mobileid-gateway/conf/profiles", sorted(str(p) for p in Path("conf/profiles").iterdir())),
         ("share/mobileid-gateway/wsdl", sorted(str(p) for p in Path("wsdl").iterdir() if p.is_file())),
     ],
