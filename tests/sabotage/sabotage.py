@@ -117,6 +117,8 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/soap/envelope.py": (_BYTES, _SOAP),
     "gateway/soap/application.py": (_BYTES, _SOAP),
     "gateway/web.py": (("test_guards_gate", "test_device_messages", "test_soap_gate"), _SOAP),
+    "gateway/core/rate.py": (("test_rates",),),
+    "gateway/rates.py": (("test_rates",),),
     "gateway/config.py": (("test_guards_config",), ("test_cli",)),
 }
 """Which tests know a module, the quickest first; in this order the modules are taken."""
