@@ -437,7 +437,7 @@ def test_the_contract_has_the_addresses_rate() -> None:
 def test_devices_have_the_addresses_rate() -> None:
     rates = make_rates(address=Rate(1, 1))
     app = from_address(Face(admit=rates.admit_address).app, "192.0.2.1")
-    assert call(app, b"{", path="/device/v1/demo-bank/transactions").status == 405
+    assert call(app, b"{", path="/device/v1/demo-bank/transactions").status == 401
     answer = call(app, b"{", path="/device/v1/demo-bank/transactions")
     assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
     problem = json.loads(answer.body)
@@ -517,9 +517,7 @@ def test_rates_are_needed(sandbox: Path) -> None:  # noqa: F811
     text = (sandbox / "gateway.toml").read_text()
     table = text[text.index("[rates]") : text.index("[database]")]
     assert any(": rates: " in fault for fault in faults_after(sandbox, "gateway.toml", (table, "")))
-    missing = [
-        fault for fault in faults_after(sandbox, "gateway.toml", ("[database]", "[rates]\n[database]"))
-    ]
+    missing = faults_after(sandbox, "gateway.toml", ("[database]", "[rates]\n[database]"))
     assert {fault.split(": ")[1] for fault in missing} == {
         f"rates.{of}_{what}" for of in ("address", "caller") for what in ("per_second", "burst")
     }
