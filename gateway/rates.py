@@ -76,10 +76,10 @@ class Cells:
         places = self._places(key, table=table)
         with self._lock, _alone(self._file):
             now = self._clock()
-            kept = [owed(self._cells[place], now=now) for place in places]
-            wait, after = rate.take(min(kept), now=now)
+            kept = {place: owed(self._cells[place], now=now) for place in places}
+            wait, after = rate.take(min(kept.values()), now=now)
             if not wait:
-                for place, until in zip(places, kept, strict=True):
+                for place, until in kept.items():
                     self._cells[place] = max(until, after)
         return wait / SECOND
 

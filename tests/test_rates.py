@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import multiprocessing
+import os
 import statistics
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,6 +42,7 @@ from soap_support import (
 )
 from test_guards_config import faults_after, sandbox  # noqa: F401
 
+import gateway
 from gateway.composition import build_rates
 from gateway.config import Web, dump, load, restore
 from gateway.core.errors import RateExceeded
@@ -238,37 +242,73 @@ def test_only_where_all_cells_meet_a_budget_is_shared(tmp_path: Path) -> None:
 # Who shares it
 
 
-def spend(file: Path, tries: int, won: Any) -> None:
-    cells = Cells(file)
-    rate = Rate(1, 60)
-    counts = []
+SPEND = """
+import sys, threading
+from pathlib import Path
+from gateway.core.rate import Rate
+from gateway.rates import CALLERS, Cells
 
-    def one() -> None:
-        counts.append(sum(not cells.take(b"k", table=CALLERS, rate=rate) for _ in range(tries)))
+cells, rate, granted = Cells(Path(sys.argv[1])), Rate(1, 60), []
 
-    threads = [threading.Thread(target=one) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    won.put(sum(counts))
+def spend():
+    for _ in range(2_000):
+        if not cells.take(b"k", table=CALLERS, rate=rate):
+            granted.append(1)
+
+threads = [threading.Thread(target=spend) for _ in range(3)]
+print("ready", flush=True)
+sys.stdin.readline()
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(granted), flush=True)
+"""
+HOLD = """
+import sys, time
+from pathlib import Path
+from gateway.core.rate import Rate
+from gateway.rates import CALLERS, Cells
+
+def clock():
+    print("inside", flush=True)
+    time.sleep(60)
+
+Cells(Path(sys.argv[1]), clock=clock).take(b"k", table=CALLERS, rate=Rate(1, 1))
+"""
+
+
+@contextmanager
+def another(program: str, file: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that has said its first line; killed at the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(gateway.__file__).parents[1])},
+    )
+    with process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline().strip() in ("ready", "inside")
+            yield process
+        finally:
+            process.kill()
 
 
 def test_processes_and_threads_share_one_budget_to_the_last(tmp_path: Path) -> None:
-    """Rounds of four processes of three threads each: the burst is granted and what the time brought."""
-    context = multiprocessing.get_context("spawn")
+    """Four processes of three threads each, all at once: granted is the burst, and what the time brought."""
     file = memory(tmp_path)
-    won: Any = context.Queue()
-    begun = time.monotonic()
-    processes = [context.Process(target=spend, args=(file, 400, won)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    counts = [won.get(timeout=60) for _ in processes]
-    for process in processes:
-        process.join(10)
-    took = time.monotonic() - begun
-    assert all(process.exitcode == 0 for process in processes)
-    assert 60 <= sum(counts) <= 60 + took + 1, counts
+    with ExitStack() as stack:
+        processes = [stack.enter_context(another(SPEND, file)) for _ in range(4)]
+        begun = time.monotonic()
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        counts = [int(process.stdout.readline()) for process in processes if process.stdout is not None]
+        took = time.monotonic() - begun
+    assert len(counts) == 4
+    assert 60 <= sum(counts) <= 60 + took, counts
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -289,29 +329,16 @@ def test_of_many_at_once_none_is_granted_twice(tmp_path: Path, shared: bool) -> 
     assert taken.count(0.0) == 50
 
 
-def hold(file: Path, held: Any) -> None:
-    def clock() -> int:
-        held.set()
-        time.sleep(60)
-        return 0
-
-    Cells(file, clock=clock).take(b"k", table=CALLERS, rate=Rate(1, 1))
-
-
 def test_who_dies_inside_lets_go(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    file, held = memory(tmp_path), context.Event()
-    process = context.Process(target=hold, args=(file, held))
-    process.start()
-    assert held.wait(30)
-    waited = threading.Thread(target=lambda: Cells(file).take(b"k", table=CALLERS, rate=Rate(1, 1)))
-    waited.start()
-    waited.join(0.3)
-    assert waited.is_alive(), "one at a time"
-    process.kill()
-    process.join()
-    waited.join(10)
-    assert not waited.is_alive()
+    file = memory(tmp_path)
+    with another(HOLD, file) as process:
+        waited = threading.Thread(target=lambda: Cells(file).take(b"k", table=CALLERS, rate=Rate(1, 1)))
+        waited.start()
+        waited.join(0.3)
+        assert waited.is_alive(), "one at a time"
+        process.kill()
+        waited.join(10)
+        assert not waited.is_alive()
 
 
 # Whose address
@@ -564,26 +591,26 @@ GENTLE = 150
 @pytest.fixture
 def live() -> Iterator[tuple[Live, str]]:
     """A gateway in which A may ask 20 times a second, and the secret of B."""
-    with live_gateway() as gateway:
-        a = gateway.folder / "callers" / "demo-bank-core.toml"
+    with live_gateway() as running:
+        a = running.folder / "callers" / "demo-bank-core.toml"
         a.write_text("per_second = 20\nburst = 20\n" + a.read_text())
         secret = new_caller_secret()
         text = caller_file("gentle", relying_party="demo-bank", secret=secret, rights=["GetTransaction"])
-        (gateway.folder / "callers" / "gentle.toml").write_text(text)
-        gateway.stop()
-        gateway.start()
-        yield gateway, secret
+        (running.folder / "callers" / "gentle.toml").write_text(text)
+        running.stop()
+        running.start()
+        yield running, secret
 
 
 def test_a_flood_of_one_caller_leaves_another_below_a_second(live: tuple[Live, str]) -> None:
     """Both from one address, over connections of their own; what they ask reaches the database."""
-    gateway, secret = live
+    running, secret = live
     asked = f"<transactionId>{'0' * 8}-0000-7000-8000-{'0' * 12}</transactionId>"
     over = threading.Event()
 
     def outcome(**who: str) -> str:
         try:
-            gateway.call("GetTransaction", asked, **who)
+            running.call("GetTransaction", asked, **who)
         except Fault as fault:
             return fault.code
         return "OK"

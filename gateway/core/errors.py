@@ -330,8 +330,8 @@ class RateExceeded(UnavailableError):
     sentence = "This caller or this address asks too often."
     remedy = "Wait as long as Retry-After says, then retry with the same request id; ask less often."
 
-    def __init__(self, *, retry_after: int = 1) -> None:
-        super().__init__()
+    def __init__(self, detail: str = "", *, field: str | None = None, retry_after: int = 1) -> None:
+        super().__init__(detail, field=field)
         self.retry_after = retry_after
 
 

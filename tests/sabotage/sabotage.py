@@ -123,6 +123,7 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
 }
 """Which tests know a module, the quickest first; in this order the modules are taken."""
 _SLOW: Final = (
+    "test_rates::test_a_flood_of_one_caller_leaves_another_below_a_second",
     "test_gate_bounds::test_monster",
     "test_gate_bounds::test_every_case_of_the_index",
     "test_gate_bounds::test_monsters_are_what_they_are_called",
