@@ -28,6 +28,7 @@ from gateway.authenticator.errors import AuthenticatorError
 from gateway.composition import (
     CONFIGURATION_VARIABLE,
     DSN_VARIABLE,
+    RATES_VARIABLE,
     build_callbacks,
     build_gateway,
     build_message_key,
@@ -45,6 +46,7 @@ from gateway.core.report import render
 from gateway.core.verifier import verify_evidence
 from gateway.demo import DemoFailed, demonstrate
 from gateway.logs import configure_logging
+from gateway.rates import untouched
 from gateway.sandbox import CALLER, caller_file, make_sandbox, new_caller_secret, set_port, write_secret
 from gateway.services.context import Gateway
 from gateway.soap.security import Authentication
@@ -253,8 +255,10 @@ def serve(folder: Path, *, announce: str = "") -> int:
         environment = {
             CONFIGURATION_VARIABLE: str(Path(private) / "configuration.json"),
             DSN_VARIABLE: app_dsn,
+            RATES_VARIABLE: str(Path(private) / "rates"),
             metrics.FOLDER_VARIABLE: str(measured),
         }
+        write_secret(Path(environment[RATES_VARIABLE]), untouched())
         _publish(configuration, environment)
         return _run(folder, configuration, environment, database=database, announce=announce)
 

@@ -22,6 +22,7 @@ from gateway.core.certpath import load_certificate, parse_trust
 from gateway.core.client import ClientRule, ClientRules
 from gateway.core.errors import GatewayError
 from gateway.core.model import RelyingParty, utc_now
+from gateway.core.rate import Rate
 from gateway.core.text import displayable
 from gateway.core.wssecurity import MessageKey, check_key
 from gateway.magic import MagicPhones
@@ -30,6 +31,7 @@ from gateway.outbound.device_ca import FileDeviceCA
 from gateway.outbound.push import HttpPushSender
 from gateway.outbound.seal_key import FileSealKey
 from gateway.ports import Tenants
+from gateway.rates import Cells, Rates
 from gateway.services.callbacks import CallbackRules
 from gateway.services.context import ActivationRules, Gateway
 from gateway.services.waits import Waits
@@ -41,6 +43,9 @@ CONFIGURATION_VARIABLE = "MOBILEID_GATEWAY_CONFIGURATION"
 """Names the file that ``serve`` wrote the checked configuration to."""
 DSN_VARIABLE = "MOBILEID_GATEWAY_DSN"
 """Set by ``serve`` where the database is embedded: its address is known only when it runs."""
+
+RATES_VARIABLE = "MOBILEID_GATEWAY_RATES"
+"""Names the file that ``serve`` made for the budgets that the web workers share."""
 
 
 class SystemClock:
@@ -113,6 +118,20 @@ def build_gateway(configuration: Configuration, store: PostgresStore) -> Gateway
         magic=None
         if table.mode == "production"
         else MagicPhones(configuration.folder / "phones", passphrase=activation_secret.hex()),
+    )
+
+
+def build_rates(configuration: Configuration, cells: Cells) -> Rates:
+    table = configuration.gateway.rates
+    return Rates(
+        cells,
+        address=Rate(table.address_per_second, table.address_burst),
+        caller=Rate(table.caller_per_second, table.caller_burst),
+        callers={
+            caller.id: Rate(caller.per_second, caller.burst)
+            for caller in configuration.callers.values()
+            if caller.per_second is not None and caller.burst is not None
+        },
     )
 
 

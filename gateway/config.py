@@ -33,6 +33,7 @@ from gateway.core.callback import TYPES, USUAL
 from gateway.core.client import CLIENT_NAME, CLIENT_VERSION
 from gateway.core.model import Channel, Factor, Kind
 from gateway.core.profile import MAX_FAILURES_CEILING, SignatureProfile, parse_profile
+from gateway.core.rate import MAX_PER_SECOND, Rate
 
 OPERATIONS = frozenset(
     {
@@ -78,6 +79,7 @@ def _within_the_rts(value: int) -> int:
     return value
 
 
+PerSecond = Annotated[int, Field(ge=1, le=MAX_PER_SECOND)]
 MaxFailures = Annotated[int, AfterValidator(_within_the_rts)]
 
 
@@ -111,6 +113,21 @@ class Web(_Table):
     """At least 140: 128 calls may wait, and others must still be served."""
     max_request_bytes: Annotated[int, Field(ge=65_536, le=16_777_216)]
     max_device_request_bytes: Annotated[int, Field(ge=4_096, le=1_048_576)]
+
+
+class RatesTable(_Table):
+    address_per_second: PerSecond
+    address_burst: int
+    caller_per_second: PerSecond
+    caller_burst: int
+
+    @field_validator("address_burst", "caller_burst")
+    @classmethod
+    def _rates(cls, value: int, info: ValidationInfo) -> int:
+        per_second = info.data.get(f"{str(info.field_name).partition('_')[0]}_per_second")
+        if per_second is not None:  # else that is the fault
+            Rate(per_second, value)
+        return value
 
 
 class Database(_Table):
@@ -228,6 +245,7 @@ class GatewayTable(_Table):
     public_url: Annotated[str, Field(pattern=f"^{BASE_URL.pattern}$")]
     listen: Listen
     web: Web
+    rates: RatesTable
     database: Database
     keys: Keys
     messages: Messages
@@ -266,6 +284,19 @@ class CallerTable(_Table):
     certificates: Annotated[list[Path], Field(max_length=2)] = []
     """PEM files of one certificate each: of the caller's TLS client, or of its messages."""
     rights: list[str]
+    per_second: PerSecond | None = None
+    burst: Annotated[int | None, Field(validate_default=True)] = None
+    """Both or neither: a rate of its own, instead of the one in gateway.toml."""
+
+    @field_validator("burst")
+    @classmethod
+    def _rate(cls, value: int | None, info: ValidationInfo) -> int | None:
+        per_second = info.data.get("per_second")
+        if "per_second" in info.data and (per_second is None) != (value is None):
+            raise ValueError("per_second and burst: both or neither")
+        if per_second is not None and value is not None:
+            Rate(per_second, value)
+        return value
 
     @model_validator(mode="after")
     def _what_the_way_needs(self) -> CallerTable:

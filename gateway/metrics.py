@@ -28,6 +28,11 @@ SECONDS = Histogram(
     ["face"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+RATE_REFUSALS = Counter(
+    "gateway_rate_refusals",
+    "Requests beyond a rate: of an address, or of the caller that is named.",
+    ["budget", "caller"],
+)
 TRANSACTIONS = Gauge(
     "gateway_transactions_open",
     "Transactions that are not final, by relying party and state.",

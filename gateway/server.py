@@ -3,17 +3,20 @@
 The law: a stalled or endless body holds a coroutine, never a thread, and no longer than BODY_SECONDS; no
 more than its face takes, and one byte, is ever kept of it, and all that are held are bounded too. A body
 shorter than its Content-Length is refused; of a chunked one nobody here learns whether its last chunk came,
-but the messages that the faces take end by themselves. What a request means is left to the faces, which are
-plain WSGI callables.
+but the messages that the faces take end by themselves. A request's address is its peer's; on a unix socket,
+behind the proxy, what the proxy says in X-Real-IP, which from anybody else is dropped. What a request means
+is left to the faces, which are plain WSGI callables.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
+import os
 import threading
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -22,10 +25,11 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from gateway.composition import configuration_from_environment
+from gateway.composition import RATES_VARIABLE, configuration_from_environment
 from gateway.config import Web
 from gateway.core.errors import MalformedMessage, Overloaded, RequestTimeout
 from gateway.logs import LIBRARIES, configure_logging
+from gateway.rates import Cells
 from gateway.web import Environ, new_correlation_id, problem
 from gateway.wsgi import Application, build_application_from
 
@@ -36,7 +40,7 @@ WORKER_KILL_SECONDS = 8
 """A worker that does not end by itself is killed, before the supervisor kills the server."""
 MAX_HELD_BYTES = 128 * 1024 * 1024
 """Of all bodies that a process holds; beyond it a request is OVERLOADED."""
-PROXY_FIELDS = frozenset({"x-client-certificate"})
+PROXY_FIELDS = frozenset({"x-client-certificate", "x-real-ip"})
 """Header fields that the TLS proxy overwrites, and that nobody else may send."""
 MAX_OPEN = 4096
 """Requests that a process has under way at most, stalled ones included."""
@@ -47,6 +51,8 @@ class Scope(Protocol):
     path: str
     query_string: str
     headers: Any
+    client: str
+    """Address and port of the peer; empty on a unix socket."""
 
 
 class Exchange(Protocol):
@@ -69,8 +75,8 @@ class Server:
         body_seconds: float = BODY_SECONDS,
     ) -> None:
         self._application = application
-        self._behind_proxy = behind_proxy
         self._web = web
+        self._behind_proxy = behind_proxy
         self._held = 0
         self._body_seconds = body_seconds
         self._threads = ThreadPoolExecutor(web.threads, thread_name_prefix="request")
@@ -144,6 +150,8 @@ def _environ(scope: Scope, body: bytes, *, behind_proxy: bool) -> Environ:
         key = name.upper().replace("-", "_")
         key = key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
         environ[key] = f"{environ[key]},{value}" if key in environ else value
+    peer = scope.client.rpartition(":")[0]
+    environ["REMOTE_ADDR"] = environ.pop("HTTP_X_REAL_IP", "") if behind_proxy else peer
     environ["wsgi.input"] = io.BytesIO(body)
     return environ
 
@@ -168,7 +176,7 @@ def __getattr__(name: str) -> Any:
             configure_logging()
             configuration, dsn = configuration_from_environment()
             globals()["application"] = Server(
-                build_application_from(configuration, dsn),
+                build_application_from(configuration, dsn, cells=Cells(Path(os.environ[RATES_VARIABLE]))),
                 web=configuration.gateway.web,
                 behind_proxy=configuration.gateway.listen.socket is not None,
             )

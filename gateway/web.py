@@ -37,6 +37,7 @@ CODE_STATUS = {
     "UNKNOWN_OPERATION": 404,
     "NOT_FOUND": 404,
     "NOT_AUTHENTICATED": 401,
+    "RATE_EXCEEDED": 429,
     "DEVICE_NOT_AUTHENTICATED": 401,
     "INTERNAL": 500,
 }
@@ -155,5 +156,11 @@ def problem(error: GatewayError, *, correlation_id: str) -> Response:
         value["field"] = error.field
     challenge = {"WWW-Authenticate": "Signature"} if status_of(error) == 401 else {}
     return replace(
-        json_response(status_of(error), value, content_type="application/problem+json"), headers=challenge
+        json_response(status_of(error), value, content_type="application/problem+json"),
+        headers=challenge | retry_header(error),
     )
+
+
+def retry_header(error: GatewayError) -> dict[str, str]:
+    """RFC 9110 section 10.2.3."""
+    return {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}

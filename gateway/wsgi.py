@@ -13,6 +13,7 @@ from gateway.composition import (
     build_callback_key,
     build_gateway,
     build_message_key,
+    build_rates,
     build_store,
     caller_certificates,
 )
@@ -22,6 +23,7 @@ from gateway.core.keys import jwk_of
 from gateway.device.application import device_app
 from gateway.metrics import exposition
 from gateway.outbound.callback import CallbackKey
+from gateway.rates import Cells
 from gateway.services.context import Gateway
 from gateway.soap.application import soap_app
 from gateway.soap.security import AnyAuthenticator, Authentication, CallerCredential, MessageRules, pins_of
@@ -30,22 +32,24 @@ from gateway.web import Environ, Response, StartResponse, json_response, new_cor
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
-def build_application(configuration: Configuration, gateway: Gateway) -> Application:
+def build_application(configuration: Configuration, gateway: Gateway, *, cells: Cells) -> Application:
     """The faces behind their paths; everything else is NOT_FOUND."""
-    table = configuration.gateway
+    table, rates = configuration.gateway, build_rates(configuration, cells)
     window = timedelta(seconds=table.messages.window_seconds)
     soap = soap_app(
         gateway,
         authenticator=build_authenticator(configuration),
+        rates=rates,
         max_bytes=table.web.max_request_bytes,
         address=f"{table.public_url}/soap/v1",
         message_key=build_message_key(configuration),
         lifetime=window,
     )
+    devices = device_app(gateway, admit=rates.admit_address, max_bytes=table.web.max_device_request_bytes)
     routes: list[tuple[str, Application]] = [
         ("/soap/", soap),
         ("/schemas/", soap),
-        ("/device/", device_app(gateway, max_bytes=table.web.max_device_request_bytes)),
+        ("/device/", devices),
         ("/callbacks/", _CallbackKeys(build_callback_key(configuration))),
         ("/health/", _Health(gateway)),
         ("/metrics", _metrics),
@@ -117,9 +121,10 @@ class _Health:
         return json_response(200, {"status": "ready"}).send(start_response)
 
 
-def build_application_from(configuration: Configuration, dsn: str) -> Application:
+def build_application_from(configuration: Configuration, dsn: str, *, cells: Cells) -> Application:
     """Everything, over one database."""
-    return build_application(configuration, build_gateway(configuration, build_store(configuration, dsn)))
+    gateway = build_gateway(configuration, build_store(configuration, dsn))
+    return build_application(configuration, gateway, cells=cells)
 
 
 def _metrics(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

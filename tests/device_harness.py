@@ -130,9 +130,10 @@ class Face:
     clock: FixedClock = field(default_factory=FixedClock)
     public_url: str = PUBLIC_URL
     clients: ClientRules = field(default_factory=ClientRules)
+    admit: Callable[[dict[str, Any]], None] = lambda environ: None
 
     def __post_init__(self) -> None:
-        self.app = device_app(self, max_bytes=MAX_BYTES)  # type: ignore[arg-type]
+        self.app = device_app(self, admit=self.admit, max_bytes=MAX_BYTES)  # type: ignore[arg-type]
 
     def bind(self, *, relying_party: str = "demo-bank", state: BindingState = BindingState.ACTIVE) -> Signer:
         """A new binding with fresh keys, and what signs for it."""

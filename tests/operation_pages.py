@@ -34,7 +34,7 @@ DEVICES_ALONE: Final = frozenset(
 """No caller over SOAP is ever told these."""
 ALWAYS: Final = frozenset(
     {"NOT_PERMITTED", "STORE_UNAVAILABLE", "METHOD_NOT_ALLOWED", "MESSAGE_TOO_LARGE", "REQUEST_TIMEOUT"}
-    | {"OVERLOADED", "INTERNAL"}
+    | {"OVERLOADED", "RATE_EXCEEDED", "INTERNAL"}
 )
 """Raised below or above what is read here."""
 

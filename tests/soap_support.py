@@ -38,8 +38,10 @@ from gateway.core.model import (
     PinResetState,
     RegistrationState,
 )
+from gateway.core.rate import Rate
 from gateway.core.transaction import State, Transaction
 from gateway.ports import StoredEvidence
+from gateway.rates import Cells, Rates
 from gateway.resources import resource
 from gateway.services import authorisation, context, devices, enrolment, evidence, starts, transactions
 from gateway.soap.application import soap_app
@@ -63,6 +65,8 @@ ID = "019ab8e7-0000-7000-8000-00000000002a"
 CREDENTIAL = CallerCredential(
     CALLER, "demo-bank", frozenset(OPERATIONS), hashlib.sha256(SECRET.encode()).digest()
 )
+FAST = Rate(100_000, 1_000_000)
+"""No test asks so often."""
 NOW = datetime(2026, 3, 2, 9, 30, 0, 987654, tzinfo=UTC)
 PAYMENT = (
     "<gw:payment><gw:total>1250.00</gw:total><gw:currency>EUR</gw:currency><gw:payee>"
@@ -317,12 +321,18 @@ class Services:
         self.results = dict.fromkeys(SERVICES, error)
 
 
-def make_app(*credentials: CallerCredential) -> App:
+def make_rates(*, address: Rate = FAST, caller: Rate = FAST, **callers: Rate) -> Rates:
+    """Of a process alone, with whole budgets and a clock that stands."""
+    return Rates(Cells(clock=lambda: 10**12), address=address, caller=caller, callers=callers)
+
+
+def make_app(*credentials: CallerCredential, rates: Rates | None = None) -> App:
     """The face, for the given callers."""
     known = {credential.id: credential for credential in credentials or (CREDENTIAL,)}
     return soap_app(
         Gw(),  # type: ignore[arg-type]
         authenticator=UsernameTokenAuthenticator(known),
+        rates=rates or make_rates(),
         max_bytes=MAX_BYTES,
         address=ADDRESS,
     )

@@ -47,6 +47,7 @@ from gateway.core.httpsig import CALLBACK_TAG, SignedRequest, sign_callback, ver
 from gateway.core.model import BindingState, Decision, RegistrationState, utc_now
 from gateway.core.transaction import Event, State
 from gateway.outbound.callback import CallbackKey
+from gateway.rates import Cells
 from gateway.services.callbacks import AT_ONCE, LEASE_SECONDS, CallbackRules, Deliveries, pause_after
 from gateway.services.transactions import cancel_transaction
 from gateway.storage.embedded import Connections
@@ -114,7 +115,7 @@ def get(sandbox: Path, database: Connections, path: str) -> tuple[int, bytes]:
     configuration = load(sandbox)
     gateway = build_gateway(configuration, make_store(database))
     statuses: list[int] = []
-    application = build_application(configuration, gateway)
+    application = build_application(configuration, gateway, cells=Cells())
     answered = application(
         {"PATH_INFO": path, "REQUEST_METHOD": "GET"}, lambda s, _: statuses.append(int(s[:3]))
     )

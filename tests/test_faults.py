@@ -19,6 +19,7 @@ import pytest
 from live import NS, SOAP, WSSE
 from lxml import etree
 from operation_pages import faults_of, faults_of_the_gate
+from soap_support import make_rates
 from storage_fixture import make_store
 from walk import PIN, URL, Walk, through
 
@@ -27,8 +28,10 @@ from gateway.authenticator.errors import GatewayRefused
 from gateway.config import OPERATIONS, Web
 from gateway.core.client import ClientRule, ClientRules
 from gateway.core.errors import GatewayError, PushUnavailable, SealUnavailable, leaves
+from gateway.core.rate import Rate
 from gateway.core.transaction import State
 from gateway.outbound.push import HttpPushSender
+from gateway.rates import Rates
 from gateway.server import Server
 from gateway.services import devices, evidence
 from gateway.soap.application import soap_app
@@ -48,6 +51,7 @@ class Bank:
 
     walk: Walk
     rights: frozenset[str] = OPERATIONS
+    rates: Rates = field(default_factory=make_rates)
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "text/xml; charset=utf-8"})
 
     def post(self, body: bytes, **headers: str) -> str:
@@ -58,6 +62,7 @@ class Bank:
         app = soap_app(
             self.walk.gateway,
             authenticator=UsernameTokenAuthenticator({"core": credential}),
+            rates=self.rates,
             max_bytes=200_000,
             address=f"{URL}/soap/v1",
         )
@@ -268,6 +273,12 @@ def no_connection(bank: Bank) -> str:
     return bank.about("GetTransaction", UUID(int=1))
 
 
+def too_often(bank: Bank) -> str:
+    bank.rates = make_rates(caller=Rate(1, 1))
+    bank.about("GetTransaction", UUID(int=1))
+    return bank.about("GetTransaction", UUID(int=1))
+
+
 def broken(bank: Bank) -> str:
     bank.walk.reload(store=None)
     return bank.about("GetTransaction", UUID(int=1))
@@ -381,6 +392,7 @@ PROVOKED: Mapping[str, Callable[[Bank], str]] = {
     "SEAL_UNAVAILABLE": no_seal,
     "PUSH_UNAVAILABLE": no_relay,
     "OVERLOADED": no_connection,
+    "RATE_EXCEEDED": too_often,
     "INTERNAL": broken,
 }
 

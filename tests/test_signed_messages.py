@@ -44,6 +44,7 @@ from soap_support import (
     Services,
     call,
     envelope,
+    make_rates,
 )
 
 from gateway.config import OPERATIONS
@@ -82,6 +83,7 @@ class Bank:
         self.app = soap_app(
             gw,  # type: ignore[arg-type]
             authenticator=AnyAuthenticator(credentials, rules=RULES),
+            rates=make_rates(),
             max_bytes=4 * MAX_BYTES,
             address=ADDRESS,
             message_key=GATEWAY.message_key(),

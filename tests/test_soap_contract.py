@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 from lxml import etree
-from soap_support import ADDRESS, MAX_BYTES, call
+from soap_support import ADDRESS, MAX_BYTES, App, call, make_rates
 from spyne import Boolean, ByteArray, DateTime, Integer32, Unicode, Uuid
 from zeep import Client
 from zeep.transports import Transport
@@ -44,7 +44,20 @@ SOAP_NS = {
 }
 SCHEMA = etree.fromstring(resource("schemas", "gateway-v1.xsd"))
 DEFINITIONS = etree.fromstring(resource("wsdl", "mobileid-gateway.wsdl"))
-APP = soap_app(None, authenticator=UsernameTokenAuthenticator({}), max_bytes=MAX_BYTES, address=ADDRESS)  # type: ignore[arg-type]
+
+
+def contract_app(address: str = ADDRESS) -> App:
+    authenticator = UsernameTokenAuthenticator({})
+    return soap_app(
+        None,  # type: ignore[arg-type]
+        authenticator=authenticator,
+        rates=make_rates(),
+        max_bytes=MAX_BYTES,
+        address=address,
+    )
+
+
+APP = contract_app()
 
 
 def names(tag: str, root: etree._Element = DEFINITIONS) -> list[str]:
@@ -309,7 +322,7 @@ def test_wsdl_is_served_byte_for_byte_but_for_the_two_addresses() -> None:
 
 def test_an_address_is_written_as_an_attribute() -> None:
     address = 'https://a.example/soap/v1?x=1&y="2"'
-    app = soap_app(None, authenticator=UsernameTokenAuthenticator({}), max_bytes=1, address=address)  # type: ignore[arg-type]
+    app = contract_app(address)
     root = etree.fromstring(call(app, b"", method="GET", query="wsdl").body)
     assert [port[0].get("location") for port in root.iter(f"{WSDL}port")] == [address] * 2
 

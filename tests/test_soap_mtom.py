@@ -22,6 +22,7 @@ from soap_support import (
     Gw,
     call,
     judge,
+    make_rates,
 )
 from zeep import Client
 from zeep.wsse import UsernameToken
@@ -51,6 +52,7 @@ def soap() -> App:
     return soap_app(
         Judging(),  # type: ignore[arg-type]
         authenticator=UsernameTokenAuthenticator({CREDENTIAL.id: CREDENTIAL}),
+        rates=make_rates(),
         max_bytes=1_000_000,
         address="https://bank.example/soap/v1",
     )

@@ -84,12 +84,12 @@ class Walk:
         )
         self.caller = Caller("core", self.tenant, OPERATIONS)
         self.stranger = Caller("core", self.other, OPERATIONS)
-        self.devices = device_app(self.gateway, max_bytes=262_144)
+        self.devices = device_app(self.gateway, admit=lambda environ: None, max_bytes=262_144)
 
     def reload(self, **changes: Any) -> None:
         """The same gateway with other parts."""
         self.gateway = replace(self.gateway, **changes)
-        self.devices = device_app(self.gateway, max_bytes=262_144)
+        self.devices = device_app(self.gateway, admit=lambda environ: None, max_bytes=262_144)
 
     # the bank
 

@@ -22,6 +22,8 @@ class GatewayError(Exception):
     sentence: ClassVar[str]
     remedy: ClassVar[str] = ""
     retryable: ClassVar[bool] = False
+    retry_after: int | None = None
+    """Whole seconds after which a retry may succeed, where that is known."""
 
     def __init__(self, detail: str = "", *, field: str | None = None) -> None:
         self.message = f"{self.sentence} {detail}".strip() if detail else self.sentence
@@ -321,6 +323,16 @@ class Overloaded(UnavailableError):
     code = "OVERLOADED"
     sentence = "The gateway has too much to do."
     remedy = "Retry after a moment with the same request id."
+
+
+class RateExceeded(UnavailableError):
+    code = "RATE_EXCEEDED"
+    sentence = "This caller or this address asks too often."
+    remedy = "Wait as long as Retry-After says, then retry with the same request id; ask less often."
+
+    def __init__(self, detail: str = "", *, field: str | None = None, retry_after: int = 1) -> None:
+        super().__init__(detail, field=field)
+        self.retry_after = retry_after
 
 
 class InternalError(UnavailableError):

@@ -4,7 +4,7 @@ The law: ``docs/device-protocol.md`` and ``schemas/device-v1.json``, version 1. 
 call one service, answer. All but registration and activation are signed by the device's transport key, and
 of a signed request nothing is parsed before its signature was verified. Every error is one problem document;
 nothing of a request is echoed or logged. Rules and state, a locked device's among them, are left to the
-services.
+services, how often an address may ask to ``admit``.
 """
 
 from __future__ import annotations
@@ -189,8 +189,11 @@ _OPERATIONS: Final[Mapping[tuple[str, bool, str | None], Mapping[str, Open | Sig
 """By the path's noun, whether it has an id, and its verb; then by method."""
 
 
-def device_app(gw: Gateway, *, max_bytes: int) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
-    """A WSGI application for the paths below ``/device/v1``; a body has at most ``max_bytes``."""
+def device_app(
+    gw: Gateway, *, admit: Callable[[Environ], None], max_bytes: int
+) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
+    """A WSGI application for the paths below ``/device/v1``; a body has at most ``max_bytes``. ``admit`` is
+    asked first, and may raise."""
 
     def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         started = time.perf_counter()
@@ -199,6 +202,7 @@ def device_app(gw: Gateway, *, max_bytes: int) -> Callable[[Environ, StartRespon
         methods = _methods(located)
         operation = methods.get(environ["REQUEST_METHOD"])
         try:
+            admit(environ)
             if located is None or not methods:
                 raise NotFound()
             if operation is None:

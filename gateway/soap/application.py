@@ -1,8 +1,9 @@
 """The SOAP face as one WSGI application: the contract on GET, operations on POST.
 
-The law: no exception leaves it; each ends as one typed fault. The order is part of it: bytes, one parse,
-shape, who calls, and only then what the Body says; so nobody unknown learns from it, or makes it work. A
-signed message is taken once, and of it the Body alone goes on. Who signs is answered signed, faults included.
+The law: no exception leaves it; each ends as one typed fault. The order is part of it: the address's rate,
+bytes, one parse, shape, who calls, the caller's rate, and only then what the Body says; so nobody unknown
+learns from it, or makes it work, and nobody spends another's rate. A signed message is taken once, and of it
+the Body alone goes on. Who signs is answered signed, faults included.
 One log line a call, without content, names or credentials. Rules and state are left to the services.
 """
 
@@ -15,8 +16,9 @@ from datetime import datetime, timedelta
 
 from lxml import etree
 
-from gateway.core.errors import MethodNotAllowed, NotAuthenticated, NotFound
+from gateway.core.errors import MethodNotAllowed, NotAuthenticated, NotFound, RateExceeded
 from gateway.core.wssecurity import NSMAP, SECURITY, KeyReference, MessageKey, VerifiedMessage
+from gateway.rates import Rates
 from gateway.services.context import Gateway
 from gateway.soap import addressing, guard
 from gateway.soap.contract import SOAP_PATH, published
@@ -43,6 +45,7 @@ class Face:
 
     gw: Gateway
     authenticator: CallerAuthenticator
+    rates: Rates
     max_bytes: int
     address: str
     """The ports' public URL."""
@@ -56,17 +59,18 @@ def soap_app(
     gw: Gateway,
     *,
     authenticator: CallerAuthenticator,
+    rates: Rates,
     max_bytes: int,
     address: str,
     message_key: MessageKey | None = None,
     lifetime: timedelta = timedelta(minutes=5),
 ) -> Callable[[Environ, StartResponse], Iterable[bytes]]:
     """A WSGI application for ``/soap/v1`` and below ``/schemas``; ``address`` is the ports' public URL."""
-    face = Face(gw, authenticator, max_bytes, address, message_key, lifetime)
+    face = Face(gw, authenticator, rates, max_bytes, address, message_key, lifetime)
 
     def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] == "GET":
-            response = _contract(environ, address=address)
+            response = _contract(environ, rates=rates, address=address)
         else:
             response = _Exchange(face).answer(environ)
         return response.send(start_response)
@@ -74,10 +78,11 @@ def soap_app(
     return application
 
 
-def _contract(environ: Environ, *, address: str) -> Response:
+def _contract(environ: Environ, *, rates: Rates, address: str) -> Response:
     try:
+        rates.admit_address(environ)
         return published(environ.get("PATH_INFO") or "", environ.get("QUERY_STRING") or "", address=address)
-    except NotFound as error:
+    except (NotFound, RateExceeded) as error:
         return problem(error, correlation_id=new_correlation_id())
 
 
@@ -123,6 +128,7 @@ class _Exchange:
 
     def _run(self, environ: Environ, *, at: datetime) -> etree._Element:
         face = self._face
+        face.rates.admit_address(environ)
         if environ["REQUEST_METHOD"] != "POST" or environ.get("PATH_INFO") != SOAP_PATH:
             raise MethodNotAllowed()
         posted = guard.receive(environ, max_bytes=face.max_bytes)
@@ -130,6 +136,7 @@ class _Exchange:
         self._signs = means_to_be_signed(message)
         found = face.authenticator.authenticate(message, at=at)
         self._caller = found.caller.id
+        face.rates.admit_caller(found.caller.id)
         if found.signed is not None:
             self._take_once(found.caller.relying_party, found.signed)
         message.addressing.check(address=face.address)

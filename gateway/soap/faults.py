@@ -16,6 +16,7 @@ from lxml import etree
 
 from gateway.core.errors import GatewayError, HeaderNotUnderstood, VersionMismatch
 from gateway.soap.envelope import TNS, SoapVersion
+from gateway.web import retry_header
 
 MAX_ECHO: Final = 512
 """Characters: the name of a header block is the one thing of a request that a fault repeats."""
@@ -74,7 +75,8 @@ def fault(error: GatewayError, *, version: SoapVersion, correlation_id: str) -> 
 
 def headers_of(error: GatewayError) -> dict[str, str]:
     """Header fields that HTTP wants beside the fault."""
-    return {"Allow": "GET, POST"} if status_of(error) == 405 else {}
+    allow = {"Allow": "GET, POST"} if status_of(error) == 405 else {}
+    return allow | retry_header(error)
 
 
 def _fault11(element: etree._Element, error: GatewayError, _: SoapVersion) -> etree._Element:

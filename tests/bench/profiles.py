@@ -17,6 +17,7 @@ from walk import through
 
 from gateway.composition import build_gateway
 from gateway.config import load
+from gateway.rates import Cells
 from gateway.wsgi import build_application
 
 SHOWN = 12
@@ -48,7 +49,8 @@ def of_messages(folder: Path, *, seconds: float) -> list[str]:
 
 def of_walk(running: Running, folder: Path, *, seconds: float) -> list[str]:
     configuration = load(running.live.folder)
-    application = build_application(configuration, build_gateway(configuration, running.store))
+    gateway = build_gateway(configuration, running.store)
+    application = build_application(configuration, gateway, cells=Cells())
     walker = Walker(running, lambda *request: through(application, *request))
     with derived([walker]):
         return _draw(walker.walk, folder, "walk", title="a walk, faces in process", seconds=seconds)

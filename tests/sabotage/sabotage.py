@@ -130,10 +130,13 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/soap/envelope.py": (_BYTES, _SOAP),
     "gateway/soap/application.py": (_BYTES, _SOAP),
     "gateway/web.py": (("test_guards_gate", "test_device_messages", "test_soap_gate"), _SOAP),
+    "gateway/core/rate.py": (("test_rates",),),
+    "gateway/rates.py": (("test_rates",),),
     "gateway/config.py": (("test_guards_config",), ("test_cli",)),
 }
 """Which tests know a module, the quickest first; in this order the modules are taken."""
 _SLOW: Final = (
+    "test_rates::test_a_flood_of_one_caller_leaves_another_below_a_second",
     "test_gate_bounds::test_monster",
     "test_gate_bounds::test_every_case_of_the_index",
     "test_gate_bounds::test_monsters_are_what_they_are_called",

@@ -33,6 +33,7 @@ from soap_support import (  # noqa: E402
     Services,
     call,
     envelope,
+    make_rates,
 )
 
 from gateway.core.certpath import parse_trust  # noqa: E402
@@ -93,6 +94,7 @@ def main() -> None:
     app = soap_app(
         Judging(),  # type: ignore[arg-type]
         authenticator=UsernameTokenAuthenticator({CREDENTIAL.id: CREDENTIAL}),
+        rates=make_rates(),
         max_bytes=monsters.MAX_BYTES,
         address="https://bank.example/soap/v1",
     )
