@@ -48,7 +48,9 @@ from soap_support import (
 )
 
 from gateway.config import OPERATIONS
+from gateway.core.rate import Rate
 from gateway.core.wssecurity import KeyReference, Pin, Pins
+from gateway.rates import Rates
 from gateway.soap.application import soap_app
 from gateway.soap.envelope import TNS, SoapVersion
 from gateway.soap.security import AnyAuthenticator, Authentication, CallerCredential, MessageRules
@@ -74,7 +76,9 @@ class Remembered:
 class Bank:
     """The face with callers of several ways, and what its services were asked."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *credentials: CallerCredential) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *credentials: CallerCredential, rates: Rates | None = None
+    ) -> None:
         self.services = Services()
         self.services.install(monkeypatch)
         self.store = Remembered()
@@ -83,7 +87,7 @@ class Bank:
         self.app = soap_app(
             gw,  # type: ignore[arg-type]
             authenticator=AnyAuthenticator(credentials, rules=RULES),
-            rates=make_rates(),
+            rates=rates or make_rates(),
             max_bytes=4 * MAX_BYTES,
             address=ADDRESS,
             message_key=GATEWAY.message_key(),
@@ -213,6 +217,13 @@ def test_the_same_message_is_taken_once(bank: Bank) -> None:
     )
     assert bank.code(later) == "NOT_AUTHENTICATED", "a signed MessageID names the message"
     assert bank.executed == 2
+
+
+def test_beyond_the_rate_a_message_is_not_even_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    bank = Bank(monkeypatch, credential("core", BANK), rates=make_rates(caller=Rate(1, 1)))
+    assert bank.code(good()) == "OK"
+    assert bank.code(good()) == "RATE_EXCEEDED"
+    assert len(bank.store.until) == len(bank.services.asked) == 1
 
 
 def test_another_signature_over_the_same_message_is_the_same_message(monkeypatch: pytest.MonkeyPatch) -> None:
