@@ -562,22 +562,33 @@ def test_rates_are_needed(sandbox: Path) -> None:  # noqa: F811
     ],
 )
 def test_a_callers_own_rate_that_cannot_be(sandbox: Path, own: str, says: str) -> None:  # noqa: F811
-    [fault] = faults_after(sandbox, "callers/*.toml", ("rights = [", f"{own}\nrights = ["))
+    [fault] = faults_after(sandbox, "callers/demo-bank-core.toml", ("rights = [", f"{own}\nrights = ["))
     assert says in fault
     assert f"{sandbox}/callers/demo-bank-core.toml:" in fault
 
 
 def test_a_callers_own_rate_takes_the_place_of_the_other(sandbox: Path) -> None:  # noqa: F811
     assert (
-        faults_after(sandbox, "callers/*.toml", ("rights = [", "per_second = 5\nburst = 300\nrights = ["))
+        faults_after(
+            sandbox, "callers/demo-bank-core.toml", ("rights = [", "per_second = 5\nburst = 300\nrights = [")
+        )
         == []
     )
-    (sandbox / "callers" / "b.toml").write_text(
-        caller_file("b", relying_party="demo-bank", secret=new_caller_secret(), rights=[])
-    )
+    (sandbox / "callers" / "b.toml").write_text(username_caller("b", secret=new_caller_secret(), rights=[]))
     rates = build_rates(restore(dump(load(sandbox))), Cells())
     assert rates.callers == {"demo-bank-core": Rate(5, 300)}
     assert (rates.address, rates.caller) == (Rate(5000, 10000), Rate(2000, 4000))
+
+
+def username_caller(name: str, *, secret: str, rights: list[str]) -> str:
+    return caller_file(
+        name,
+        relying_party="demo-bank",
+        authentication="username",
+        secret=secret,
+        certificates=[],
+        rights=rights,
+    )
 
 
 # A flood, for real
@@ -595,7 +606,7 @@ def live() -> Iterator[tuple[Live, str]]:
         a = running.folder / "callers" / "demo-bank-core.toml"
         a.write_text("per_second = 20\nburst = 20\n" + a.read_text())
         secret = new_caller_secret()
-        text = caller_file("gentle", relying_party="demo-bank", secret=secret, rights=["GetTransaction"])
+        text = username_caller("gentle", secret=secret, rights=["GetTransaction"])
         (running.folder / "callers" / "gentle.toml").write_text(text)
         running.stop()
         running.start()
