@@ -127,8 +127,11 @@ def covered(
                 f"it was answered {len(answers)} times, and logged {logged.get(operation, 0)} times"
             )
         faults += _compared(lines, answers)
-        faults += [] if operation not in OUTCOMES else _outcome(answers, *OUTCOMES[operation])
-        if operation in DECIDED and not approved & _completed(wire) & _ids(answers):
+        if operation in OUTCOMES:
+            faults += _outcome(answers, *OUTCOMES[operation])
+        elif operation not in DECIDED:
+            faults.append("nothing says what it is for")
+        elif not approved & _completed(wire) & _ids(answers):
             faults.append("none of its transactions was approved and seen COMPLETED")
         if faults:
             wrong += [f"{operation}: {fault}" for fault in faults[:3]]

@@ -47,7 +47,7 @@ class Relay(socketserver.ThreadingTCPServer):
     def exchanges(self) -> list[Exchange]:
         """All since the last time; from now on a new list."""
         kept, self.kept = self.kept, []
-        return [exchange for sent, answered in kept for exchange in _exchanges(sent, answered)]
+        return [exchange for sent, answered in kept for exchange in exchanges(sent, answered)]
 
 
 class _Connection(socketserver.BaseRequestHandler):
@@ -70,7 +70,7 @@ class _Connection(socketserver.BaseRequestHandler):
             target.shutdown(socket.SHUT_WR)
 
 
-def _exchanges(sent: bytearray, answered: bytearray) -> list[Exchange]:
+def exchanges(sent: bytearray, answered: bytearray) -> list[Exchange]:
     found = []
     for (line, headers, request), (_, _, answer) in zip(_messages(sent), _messages(answered), strict=True):
         if line.startswith(b"POST /soap/"):
