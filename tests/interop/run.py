@@ -1,61 +1,56 @@
 """Puts stock SOAP clients before one running gateway, and prints what worked with each.
 
-The law: every client takes the contract as it is served, walks one consent signature to its evidence over
-both SOAP versions, sends the evidence back to be verified, and reads one typed fault. What it says it saw
-is compared with what the gateway says; the document that it wrote, byte for byte, and our verifier must
+The law: every client takes the contract as it is served, registers a person of its own, and walks over both
+SOAP versions: a consent signature to its evidence, which it sends back to be verified, one operation of each
+other kind, and one typed fault; those that are tried whole walk every operation of the WSDL. What counts is
+said in ``matrix.py``. The document that it wrote is the gateway's, byte for byte, and our verifier must
 pass it with the text that the client was given. A client whose tools are missing is "not run", never
 "passed". Clients run in a time zone that is not UTC. What each stack needs to be told is in
 ``docs/soap-clients.md``.
 
-    python tests/interop/run.py [--install] [--require] [FOLDER]...
+    python tests/interop/run.py [--install] [--require] [--write] [FOLDER]...
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import hashlib
 import json
 import os
 import re
 import shutil
-import socket
-import socketserver
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
-from live import NS, PIN, Live, free_port, text  # noqa: E402
+import matrix  # noqa: E402
+from live import Live, free_port, text  # noqa: E402
+from person import CONSENT, SHOWN, Person  # noqa: E402
+from wire import VERSIONS, Exchange, Relay  # noqa: E402
 
-from gateway.authenticator.authenticator import Authenticator  # noqa: E402
+from gateway.config import OPERATIONS  # noqa: E402
 from gateway.core.certpath import parse_trust  # noqa: E402
 from gateway.core.conclusion import Indication  # noqa: E402
-from gateway.core.model import utc_now  # noqa: E402
+from gateway.core.model import Kind, utc_now  # noqa: E402
 from gateway.core.verifier import verify_evidence  # noqa: E402
-from gateway.sandbox import CALLER  # noqa: E402
+from gateway.sandbox import RELYING_PARTY, caller_file, new_caller_secret, write_secret  # noqa: E402
 
-REFERENCE = "interop-customer"
-CONSENT = HERE / "consent.txt"
-TITLE = "Darlehen über € 348.500,00"
-"""As it stands in every program's source."""
 ZONE = "Asia/Kathmandu"
 """UTC+05:45: an hour, a minute or a sign that is lost shows."""
 CLIENT_SECONDS = 120
-VERSIONS = {"1.1": b"text/xml", "1.2": b"application/soap+xml"}
-"""And their media types."""
-_CONTENT_TYPE = re.compile(rb"(?i)\r\ncontent-type:[ \t]*([a-z+/]+)")
 PASSED, FAILED, NOT_RUN, NONE = "passed", "FAILED", "not run", "-"
-COLUMNS = ("client", "WSDL", "1.1", "1.2", "typed fault", "base64", "dateTime", "remark")
+COLUMNS = ("client", "WSDL", "1.1", "1.2", "operations", "typed fault", "base64", "remark")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +71,16 @@ class Client:
     """Commands that generate and compile, without a registry, from the contract as it is now."""
     ready: str = "."
     """What ``install`` leaves in the folder."""
+    whole: bool = False
+    """Whether it is tried with every operation, or with one of each kind."""
     by_hand: bool = False
     """Whether the contract was written by hand, and not made of the WSDL."""
     remark: str = ""
+
+    @property
+    def caller(self) -> str:
+        """Its own caller of the gateway, so that the log tells the clients apart."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
     def lacks(self) -> str | None:
         """What apt would have to bring."""
@@ -101,7 +103,7 @@ JAVA = ("java", "-cp", "target/classes:target/lib/*", "Client")
 MONO = ("mono", "mcs", "wsdl", "xsd", "make")
 MONO_PACKAGES = ("mono-runtime", "mono-mcs", "mono-devel", "libmono-system-servicemodel4.0a-cil", "make")
 CLIENTS = (
-    Client("zeep", "zeep", (sys.executable, "client.py")),
+    Client("zeep", "zeep", (sys.executable, "client.py"), whole=True),
     Client(
         "PHP SoapClient",
         "php",
@@ -156,6 +158,7 @@ CLIENTS = (
         install=(MAVEN,),
         build=((*MAVEN, "-o"),),
         ready="target/lib",
+        whole=True,
     ),
     Client(
         ".NET wsdl.exe (Mono)",
@@ -184,6 +187,8 @@ class Seen:
 
     client: Client
     cells: dict[str, list[bool]] = field(default_factory=dict)
+    done: dict[str, set[str]] = field(default_factory=dict)
+    """The operations that count, by SOAP version."""
     not_run: str | None = None
     wrong: list[str] = field(default_factory=list)
 
@@ -194,7 +199,7 @@ class Seen:
 
     def row(self) -> tuple[str, ...]:
         if self.not_run is not None:
-            return (self.client.name, *[NOT_RUN] * 6, self.not_run)
+            return (self.client.name, *[NOT_RUN] * (len(COLUMNS) - 2), self.not_run)
         cells = [self.cells.get(column, []) for column in COLUMNS[1:-1]]
         marks = [NONE if not cell else PASSED if all(cell) else FAILED for cell in cells]
         if self.client.by_hand:
@@ -202,72 +207,51 @@ class Seen:
         return (self.client.name, *marks, self.client.remark)
 
 
-class Customer:
-    """A person with a phone, who approves whatever comes, as soon as it is there."""
+@dataclass(slots=True)
+class Walk:
+    """One run of a program: what it said, line by line, and the person beside it."""
 
-    def __init__(self, live: Live) -> None:
-        self._phone: Authenticator = live.phone(REFERENCE)
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._approve_all)
-        self.error: Exception | None = None
+    said: list[dict[str, Any]] = field(default_factory=list)
+    person: Person = field(default_factory=Person)
 
-    def __enter__(self) -> Customer:
-        self._thread.start()
-        return self
+    def hear(self, line: str) -> None:
+        heard = json.loads(line)
+        self.said.append(heard)
+        if "response" in heard:
+            self.person.hears(heard["operation"], heard["response"])
 
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def _approve_all(self) -> None:
-        try:
-            while not self._end.wait(0.3):
-                for waiting in self._phone.waiting():
-                    self._phone.claim(waiting.id)
-                    self._phone.approve(waiting.id, pin=PIN)
-        except Exception as error:  # told by the main thread
-            self.error = error
-
-
-class Relay(socketserver.ThreadingTCPServer):
-    """Stands before the gateway, passes bytes on as they are, and keeps what was sent to it."""
-
-    daemon_threads = True
-
-    def __init__(self, port: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Connection)
-        self.gateway = ("127.0.0.1", port)
-        self.sent = bytearray()
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-
-    def versions(self) -> set[str]:
-        """The SOAP versions of what was sent, by its content types; from now on a new list."""
-        found = {word.lower() for word in _CONTENT_TYPE.findall(self.sent)}
-        self.sent.clear()
-        return {version for version, media_type in VERSIONS.items() if media_type in found}
-
-
-class _Connection(socketserver.BaseRequestHandler):
-    server: Relay
-
-    def handle(self) -> None:
-        with socket.create_connection(self.server.gateway) as gateway:
-            back = threading.Thread(target=self._copy, args=(gateway, self.request, bytearray()))
-            back.start()
-            self._copy(self.request, gateway, self.server.sent)
-            back.join()
-
-    def _copy(self, source: socket.socket, target: socket.socket, seen: bytearray) -> None:
-        with suppress(OSError):
-            while data := source.recv(65_536):
-                seen += data
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
+    def follow(self, client: Client, *, env: Mapping[str, str]) -> None:
+        """Runs it to its end; RuntimeError with the end of what it said."""
+        with tempfile.TemporaryFile("w+") as errors:
+            program = subprocess.Popen(
+                client.run,
+                cwd=HERE / client.folder,
+                env={**os.environ, **env},
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                encoding="utf-8",
+            )
+            timer = threading.Timer(CLIENT_SECONDS, program.kill)
+            timer.start()
+            try:
+                with program:
+                    assert program.stdout is not None
+                    for line in program.stdout:
+                        self.hear(line)
+            except Exception as error:
+                raise RuntimeError(f"the person beside it: {error!r}") from error
+            finally:
+                timer.cancel()
+                program.kill()
+            errors.seek(0)
+            if program.returncode != 0:
+                raise RuntimeError(f"it ended with {program.returncode}: {errors.read().strip()[-1500:]}")
 
 
 @contextmanager
-def relayed_gateway() -> Iterator[tuple[Live, Relay]]:
-    """A gateway that is told that the relay is its public address."""
+def relayed_gateway(clients: Sequence[Client]) -> Iterator[tuple[Live, Relay, dict[str, str]]]:
+    """A gateway that is told that the relay is its public address, and the secrets of its callers."""
     folder = Path(tempfile.mkdtemp(prefix="gateway-interop-"))
     folder.chmod(0o755)
     live = Live(folder / "sandbox", free_port())
@@ -280,8 +264,9 @@ def relayed_gateway() -> Iterator[tuple[Live, Relay]]:
                 file.read_text().replace(f'public_url = "{live.url}"', f'public_url = "{relay.url}"')
             )
             try:
+                secrets = {client.caller: admit(client, live) for client in clients}
                 live.start()
-                yield live, relay
+                yield live, relay, secrets
             finally:
                 relay.shutdown()
     finally:
@@ -310,7 +295,15 @@ def execute(command: Sequence[str], *, folder: str, env: dict[str, str], seconds
     return done.stdout
 
 
-def try_client(client: Client, live: Live, relay: Relay, *, folder: Path) -> Seen:
+def admit(client: Client, live: Live) -> str:
+    """Makes the client a caller with every right; its secret."""
+    secret = new_caller_secret()
+    about = caller_file(client.caller, relying_party=RELYING_PARTY, secret=secret, rights=sorted(OPERATIONS))
+    write_secret(live.folder / "callers" / f"{client.caller}.toml", about.encode())
+    return secret
+
+
+def try_client(client: Client, live: Live, relay: Relay, *, secret: str, folder: Path) -> Seen:
     seen = Seen(client, not_run=client.missing())
     if seen.not_run is not None:
         return seen
@@ -322,69 +315,104 @@ def try_client(client: Client, live: Live, relay: Relay, *, folder: Path) -> See
         seen.check("WSDL", False, str(error))
         return seen
     for version in VERSIONS:
-        out = folder / f"{client.folder}-{version}.xml"
+        out = folder / f"{client.caller}-{version}.xml"
         env = {
             **wsdl,
-            "GATEWAY_USER": CALLER,
-            "GATEWAY_SECRET": live.secret,
+            "GATEWAY_USER": client.caller,
+            "GATEWAY_SECRET": secret,
             "SOAP_VERSION": version,
-            "EXTERNAL_REF": REFERENCE,
+            "EXTERNAL_REF": f"{client.caller}-{version}",
             "CONSENT": str(CONSENT),
             "OUT": str(out),
             "TZ": ZONE,
         }
+        relay.exchanges()
+        from_here = live.log.stat().st_size
+        walk = Walk()
         try:
-            relay.versions()
-            output = execute(client.run, folder=client.folder, env=env, seconds=CLIENT_SECONDS)
-            said = json.loads(output)
-        except (RuntimeError, ValueError) as error:
+            walk.follow(client, env=env)
+            seen.check("WSDL", True, "")
+        except RuntimeError as error:
             seen.check(version, False, str(error))
-            continue
-        seen.check("WSDL", True, "")
-        spoken = relay.versions()
-        seen.check(version, spoken == {version}, f"it spoke SOAP {', '.join(sorted(spoken))}")
         try:
-            judge(seen, said, version=version, live=live, out=out)
-        except (KeyError, TypeError, ValueError, OSError) as error:
-            seen.check(version, False, f"{error!r} in {said}")
+            logged = outcomes(live, since=from_here, caller=client.caller)
+            judge(seen, walk, relay.exchanges(), version=version, live=live, logged=logged, out=out)
+        except (KeyError, TypeError, ValueError, OSError, StopIteration) as error:
+            seen.check(version, False, f"{error!r} in {walk.said[-1:]}")
     return seen
 
 
-def judge(seen: Seen, said: dict[str, Any], *, version: str, live: Live, out: Path) -> None:
-    """Compares what a client said with what the gateway says."""
-    asked = f"<transactionId>{said['transactionId']}</transactionId>"
-    transaction = live.call("GetTransaction", asked)
-    walked = said["database"] is True and said["started"] in ("REQUESTED", "PENDING")
-    walked &= said["final"] == text(transaction, "state") == "COMPLETED"
-    amr = [str(element.text) for element in transaction.iter(f"{{{NS}}}amr")]
-    seen.check(version, walked and said["amr"] == amr, f"{said}, the gateway: {amr}")
+def outcomes(live: Live, *, since: int, caller: str) -> Counter[str]:
+    """How often the gateway's log has each operation of a caller as OK."""
+    counted: Counter[str] = Counter()
+    with live.log.open("rb") as log:
+        log.seek(since)
+        for line in log:
+            with suppress(ValueError):
+                entry = json.loads(line)
+                if entry.get("event") == "soap" and (entry["caller"], entry["outcome"]) == (caller, "OK"):
+                    counted[entry["operation"]] += 1
+    return counted
 
-    for name in ("createdAt", "decidedAt"):
-        expected = datetime.fromisoformat(text(transaction, name))
-        value = datetime.fromisoformat(said[name])
-        same = value.utcoffset() == UTC.utcoffset(None) and value == expected
-        seen.check("dateTime", same, f"SOAP {version} {name}: {said[name]} is not {expected.isoformat()}")
 
-    document = base64.b64decode(text(live.call("GetEvidence", asked), "document"))
-    same = out.read_bytes() == document
-    told = (said["length"], said["sha256"]) == (len(document), hashlib.sha256(document).hexdigest())
-    told &= said["indication"] == "TOTAL-PASSED"
-    seen.check("base64", same and told, f"SOAP {version}: not the document that the gateway stored: {said}")
+def judge(
+    seen: Seen,
+    walk: Walk,
+    wire: Sequence[Exchange],
+    *,
+    version: str,
+    live: Live,
+    logged: Mapping[str, int],
+    out: Path,
+) -> None:
+    """Compares what a program said with what the wire, the gateway and the person say."""
+    spoken = {str(exchange.version) for exchange in wire}
+    seen.check(version, spoken == {version}, f"it spoke SOAP {', '.join(sorted(spoken))}")
+    seen.check(version, not walk.person.wrong, "; ".join(walk.person.wrong))
+    approved = {t for t, decision in walk.person.decided.items() if decision == "approved"}
+    done, wrong = matrix.covered(walk.said, wire=wire, logged=logged, approved=approved)
+    seen.done[version] = done
+    lacks = matrix.missing(done, whole=seen.client.whole, listed=matrix.operations())
+    wrong += [f"{what} is not there" for what in lacks]
+    seen.check("operations", not wrong, f"SOAP {version}: {'; '.join(wrong)}")
+
+    evidence = next(e.answer for e in wire if e.operation == "GetEvidence" and not e.fault)
+    document = base64.b64decode(text(evidence, "document"))
+    seen.check("base64", out.read_bytes() == document, f"SOAP {version}: not the document that was sent")
     conclusion = verify_evidence(
         out.read_bytes(), trust=parse_trust((live.folder / "keys" / "trust.pem").read_bytes()), at=utc_now()
     )
     seen.check("base64", conclusion.indication is Indication.TOTAL_PASSED, conclusion.explanation)
     texts = conclusion.evidence.content.texts if conclusion.evidence else ()
-    shown = [(shown.title, shown.text) for shown in texts]
-    sent = [(TITLE, CONSENT.read_text(encoding="utf-8"))]
-    seen.check(version, shown == sent, f"what was signed: {shown}")
+    signed = [(shown.title, shown.text) for shown in texts]
+    seen.check(version, signed == SHOWN[Kind.CONSENT_SIGNATURE], f"what was signed: {signed}")
 
-    fault = said["fault"]
-    read = (fault["code"], fault["group"], fault["retryable"], fault["field"].rpartition(".")[2])
-    right = read == ("TEXT_NOT_DISPLAYABLE", "REQUEST", False, "content") and "U+200B" in fault["message"]
-    right &= re.fullmatch(r"[0-9a-f]{32}", fault["correlationId"]) is not None
-    right &= fault["correlationId"] in live.log.read_text()
-    seen.check("typed fault", right, f"SOAP {version}: {fault}")
+    faults = [line["fault"] for line in walk.said if "fault" in line]
+    sent = [exchange.answer for exchange in wire if exchange.fault]
+    seen.check("typed fault", len(faults) == len(sent) == 1, f"SOAP {version}: {faults}, sent {len(sent)}")
+    for fault, element in zip(faults, sent, strict=False):
+        read = (fault["code"], fault["group"], fault["retryable"], fault["field"].rpartition(".")[2])
+        right = read == ("TEXT_NOT_DISPLAYABLE", "REQUEST", False, "content")
+        right &= (
+            not list(matrix.differences(fault, element)) and fault["correlationId"] in live.log.read_text()
+        )
+        seen.check("typed fault", right, f"SOAP {version}: {fault}")
+
+
+def tables(results: Sequence[Seen]) -> list[list[tuple[str, ...]]]:
+    """What worked with each client, and which operation in which versions."""
+    rows = [COLUMNS, *(seen.row() for seen in results)]
+    operations = [("operation", *(seen.client.name for seen in results))]
+    for operation in matrix.operations():
+        versions = ([v for v in VERSIONS if operation in seen.done.get(v, ())] for seen in results)
+        operations.append((operation, *map(matrix.cell, versions)))
+    return [rows, operations]
+
+
+def uncovered(results: Sequence[Seen]) -> list[str]:
+    """The WSDL's operations that no program did."""
+    done = set().union(*(found for seen in results for found in seen.done.values()))
+    return [f"{operation}: no program does it" for operation in matrix.operations() if operation not in done]
 
 
 def install(clients: Sequence[Client]) -> None:
@@ -421,26 +449,34 @@ def main() -> int:
     )
     parser.add_argument("--install", action="store_true", help="fetch what is missing, where it can be had")
     parser.add_argument("--require", action="store_true", help="a client that is not run is a failure")
+    parser.add_argument("--write", action="store_true", help=f"write the tables into {matrix.PAGE.name}")
     arguments = parser.parse_args()
     clients = [client for client in CLIENTS if client.folder in (arguments.client or folders)]
     if arguments.install:
         install(clients)
     results: list[Seen] = []
-    with (
-        relayed_gateway() as (live, relay),
-        tempfile.TemporaryDirectory() as folder,
-        Customer(live) as customer,
-    ):
+    with relayed_gateway(clients) as (live, relay, secrets), tempfile.TemporaryDirectory() as folder:
         for client in clients:
-            results.append(try_client(client, live, relay, folder=Path(folder)))
-            print(f"# {client.name}: done", flush=True)
+            began = time.monotonic()
+            results.append(
+                try_client(client, live, relay, secret=secrets[client.caller], folder=Path(folder))
+            )
+            print(f"# {client.name}: {time.monotonic() - began:.1f} s", flush=True)
     wrong = [line for seen in results for line in seen.wrong]
-    if customer.error is not None:
-        wrong.append(f"the authenticator: {customer.error!r}")
     if arguments.require:
         wrong += [f"{seen.client.name} was not run: {seen.not_run}" for seen in results if seen.not_run]
-    table([COLUMNS, *(seen.row() for seen in results)])
-    print("\n" + ("\n".join(wrong) if wrong else "As it must be."))
+    found = tables(results)
+    for rows in found:
+        table(rows)
+        print()
+    if len(clients) == len(CLIENTS):
+        wrong += uncovered(results)
+        if not any(seen.not_run for seen in results):
+            if arguments.write and not wrong:
+                matrix.write(matrix.block(found))
+            if matrix.written() != matrix.block(found):
+                wrong.append(f"{matrix.PAGE.name} has other tables: --write")
+    print("\n".join(wrong) if wrong else "As it must be.")
     return 1 if wrong else 0
 
 
