@@ -17,13 +17,14 @@ from gateway.core.activation import (
     ActivationLink,
     ActivationRequest,
     KeyProofs,
+    UnverifiedAttestation,
     parse_link,
     proof_bytes,
     verify_proofs,
 )
 from gateway.core.errors import ActivationRefused
 from gateway.core.keys import sign_p256, spki_of
-from gateway.core.model import Attestation, DeviceKeys
+from gateway.core.model import DeviceKeys
 
 PARTY = "demo-bank"
 ROLES = ("signing", "transport", "pin")
@@ -45,7 +46,7 @@ def request(
         keys=keys,
         proofs=KeyProofs(**{role: sign_p256(private[role], data) for role in ROLES}),
         push_target=None,
-        attestation=Attestation("none", "software"),
+        attestation=UnverifiedAttestation("none"),
     )
 
 
