@@ -22,6 +22,7 @@ from operation_pages import faults_of, faults_of_the_gate
 from storage_fixture import make_store
 from walk import PIN, URL, Walk, through
 
+from gateway.authenticator.attestor import UnsafeAttestor
 from gateway.authenticator.authenticator import Authenticator
 from gateway.authenticator.errors import GatewayRefused
 from gateway.config import OPERATIONS, Web
@@ -29,6 +30,7 @@ from gateway.core.client import ClientRule, ClientRules
 from gateway.core.errors import GatewayError, PushUnavailable, SealUnavailable, leaves
 from gateway.core.transaction import State
 from gateway.outbound.push import HttpPushSender
+from gateway.sandbox import make_attestation_pki
 from gateway.server import Server
 from gateway.services import devices, evidence
 from gateway.soap.application import soap_app
@@ -182,6 +184,13 @@ def activation(bank: Bank) -> str:
             opened.qr_payload, code=code, pin=PIN, name="P", transport=bank.walk.transport
         )
     )
+
+
+def believed_by_nobody(bank: Bank) -> str:
+    _, ca = make_attestation_pki(at=bank.walk.clock.now())
+    with pytest.warns(UserWarning, match="UnsafeAttestor"):
+        attestor = UnsafeAttestor(ca.key, [ca.certificate])
+    return refused(lambda: bank.walk.phone(attestor=attestor))
 
 
 def one_too_many(bank: Bank) -> str:
@@ -368,6 +377,7 @@ PROVOKED: Mapping[str, Callable[[Bank], str]] = {
     "NOT_PERMITTED": lambda bank: Bank(bank.walk, rights=frozenset()).call("Heartbeat"),
     "PROFILE_NOT_AVAILABLE": lambda bank: (bank.walk.phone(), bank.start(profile="unheard-of"))[1],
     "ACTIVATION_REFUSED": activation,
+    "ATTESTATION_REFUSED": believed_by_nobody,
     "CLIENT_NOT_ACCEPTED": unknown_app,
     "DEVICE_NOT_AUTHENTICATED": unsigned,
     "CODE_REFUSED": no_code,

@@ -1,8 +1,8 @@
 """Attestations by software in the format of a phone's hardware: for sandboxes and tests.
 
 The law: what is made here is genuine in form, and vouched for by a sandbox's own attestation CA alone, which
-production refuses. It stands in for hardware that is not there, so it is named for what it is and warns when it
-is built. ``Description`` is what Android's KeyDescription says; a test flips one of its fields.
+production refuses. It stands in for hardware that is not there, so it is named for what it is and warns when
+it is built. ``Description`` is what Android's KeyDescription says; a test flips one of its fields.
 """
 
 from __future__ import annotations

@@ -1,18 +1,17 @@
 """What an attestation of a signing key proves: judged at activation, and again whenever evidence is.
 
-The law: an object proves something for one activation alone, whose challenge it answers, and for the very key
-that is bound; a format that is not known here proves nothing. The challenge is made of what the device knows
-before it has the signing key: relying party, activation and transport key. The attestation names the signing key
-itself; the PIN's key is left out on purpose, since a challenge stands in evidence, and any value made of that
-key lets whoever has the phone try PINs offline. Each format judges its own object in a file of its own; whether a
-verdict suffices is left to the signature profile.
+The law: an object proves something for one activation alone, whose challenge it answers, and for the very
+key that is bound; a format that is not known here proves nothing. The challenge is made of what the device
+knows before it has the signing key: relying party, activation and transport key. The attestation names the
+signing key itself. The PIN's key is left out on purpose: a challenge stands in evidence, and any value made
+of that key lets whoever has the phone try PINs offline. Each format judges its own object, in a file of its
+own; whether a verdict suffices is left to the signature profile.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID

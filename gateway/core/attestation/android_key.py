@@ -13,8 +13,8 @@ The law (source.android.com, "Key and ID attestation"; the numbers are the schem
     time in which one proof serves many uses, verifies nobody; a key that the screen lock opens too is no
     biometric;
  8  where apps are configured, the app that made the key is one of them.
-Only what the hardware enforces counts, but for 8, which the verified system says. That a new fingerprint voids
-the key is not in a description. What a refusal is called outside is left to the services.
+Only what the hardware enforces counts, but for 8, which the verified system says. That a new fingerprint
+voids the key is not in a description. What a refusal is called outside is left to the services.
 """
 
 from __future__ import annotations
