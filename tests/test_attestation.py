@@ -166,7 +166,7 @@ def test_a_status_list_names_serial_numbers() -> None:
             parse_status_list(wrong)
 
 
-# Evidence that rests on an attestation.
+# Evidence that rests on an attestation: tests/vectors/evidence has what it must not say.
 
 PROFILE = replace(f.PROFILE, factors=(Factor.DEVICE, Factor.BIOMETRIC), hardware_key=True)
 TRUST = replace(parse_trust(f.TRUST), attestation_roots=POLICY.roots)
@@ -208,61 +208,3 @@ def test_a_root_of_attestations_is_an_anchor_of_nothing_else() -> None:
     trust = replace(TRUST, anchors=POLICY.roots, attestation_roots=parse_trust(f.TRUST).anchors)
     conclusion = verify_evidence(f.seal(evidence()), trust=trust, at=f.AT)
     assert conclusion.checks[-1].step == 4
-
-
-def key_of(change: Any) -> Evidence:
-    made = evidence()
-    assert made.attestation.key is not None
-    return replace(made, attestation=replace(made.attestation, key=replace(made.attestation.key, **change)))
-
-
-CREDENTIAL = evidence(m.described(user_auth_type=3))
-SOFTWARE = evidence(m.described(level=0, keystore_level=0))
-
-
-@pytest.mark.rts("6", "7", "8", "9")
-@pytest.mark.parametrize(
-    ("made", "step"),
-    [
-        pytest.param(key_of({"level": "strongbox"}), 8, id="another level"),
-        pytest.param(key_of({"user_verification": "credential"}), 8, id="another user verification"),
-        pytest.param(key_of({"activation_id": UUID(int=1)}), 8, id="another activation"),
-        pytest.param(key_of({"transport_key": m.KEY}), 8, id="another transport key"),
-        pytest.param(
-            replace(evidence(), attestation=Attestation("android-key", "hardware", m.Phone().attest())),
-            8,
-            id="nothing to make the challenge of",
-        ),
-        pytest.param(
-            replace(evidence(), attestation=replace(evidence().attestation, format="none")),
-            8,
-            id="an object of no format",
-        ),
-        pytest.param(
-            replace(evidence(), attestation=replace(evidence().attestation, verdict="software")),
-            8,
-            id="a verdict below what is proven",
-        ),
-        pytest.param(
-            replace(
-                SOFTWARE,
-                attestation=replace(SOFTWARE.attestation, verdict="hardware", key=evidence().attestation.key),
-            ),
-            8,
-            id="a verdict above what is proven",
-        ),
-        pytest.param(
-            replace(evidence(), attestation=replace(evidence().attestation, object=b"")), 8, id="no object"
-        ),
-        pytest.param(CREDENTIAL, 9, id="the screen lock opens it too"),
-        pytest.param(SOFTWARE, 9, id="software"),
-        pytest.param(
-            replace(SOFTWARE, factors=(FACTORS["swk"], FACTORS["user"])), 9, id="a biometric by software"
-        ),
-        pytest.param(replace(evidence(), factors=(FACTORS["hwk"],)), 9, id="the biometric is missing"),
-    ],
-)
-def test_evidence_says_no_more_than_its_attestation(made: Evidence, step: int) -> None:
-    conclusion = verify_evidence(f.seal(made), trust=TRUST, at=f.AT)
-    assert conclusion.indication is not Indication.TOTAL_PASSED
-    assert conclusion.checks[-1].step == step, conclusion.explanation

@@ -72,9 +72,9 @@ def test_the_values_come_through_as_they_were_sent() -> None:
     assert (request.code, request.name, request.platform) == ("042195", "Zoë's phone", "android-16")
     assert request.push_target == "fcm:example-token"
     assert request.attestation == UnverifiedAttestation("none")
-    attested = ACTIVATION | {"attestation": {"format": "android-key", "object": "MAA="}}
+    attested = ACTIVATION | {"attestation": {"format": "android-key", "object": "MAAAAAA="}}
     request = parse_activation(json.dumps(attested).encode(), activation_id=UUID(int=1))
-    assert request.attestation == UnverifiedAttestation("android-key", b"0\0")
+    assert request.attestation == UnverifiedAttestation("android-key", b"0\0\0\0\0")
     assert {len(key) for key in (request.keys.signing, request.keys.transport, request.keys.pin)} == {91}
     raw = parse_assertion(json.dumps(ASSERTION | {"pinSignature": ASSERTION["signature"]}).encode())
     assert raw.decision is Decision.REJECTED_NOT_ME
@@ -136,8 +136,8 @@ WRONG: dict[str, list[Any]] = {
             {"format": "none", "x": 1},
             {"format": "none", "object": ""},
         ),
-        *({"format": "android-key"}, {"format": "android-key", "object": None}, {"object": "MAA="}),
-        *({"format": "android-key", "object": o} for o in ("", "MAA", "MAB=", "A" * 21_852)),
+        *({"format": "android-key"}, {"format": "android-key", "object": None}, {"object": "MAAAAAA="}),
+        *({"format": "android-key", "object": o} for o in ("", "MAAAAAA", "MAAAAAB=", "A" * 21_852)),
     ],
     "activationRequest.keys.signing": ["", "=", "AAA", "AA==\n", "A A=", "AB==", "A-_=", "A" * 1004, 1, None],
     "activationRequest.proofs.pin": ["", "A" * 86, "A" * 85 + "B==", "A" * 84, 1, None],

@@ -25,7 +25,7 @@ from gateway.core.activation import (
     KeyProofs,
     UnverifiedAttestation,
 )
-from gateway.core.attestation import MAX_OBJECT_BYTES
+from gateway.core.attestation import MAX_OBJECT_BYTES, NONE
 from gateway.core.canonical import b64, unb64
 from gateway.core.client import CLIENT_NAME, CLIENT_VERSION, Client
 from gateway.core.device_order import DeviceOrder, NewPinOrder
@@ -83,13 +83,9 @@ class _Proofs(_Message):
     pin: _Signature
 
 
-class _NoAttestation(_Message):
-    format: Literal["none"]
-
-
-class _AndroidKey(_Message):
-    format: Literal["android-key"]
-    object: _Object
+class _Attestation(_Message):
+    format: Literal["none", "android-key"]
+    object: _Object | None = None
 
 
 class _Former(_Message):
@@ -114,7 +110,7 @@ class _Activation(_Message):
     keys: _Keys
     proofs: _Proofs
     pushTarget: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,512}$")] | None = None
-    attestation: Annotated[_NoAttestation | _AndroidKey, Field(discriminator="format")]
+    attestation: _Attestation
     former: _Former | None = None
     recoveryDigest: _Digest | None = None
     client: _Client | None = None
@@ -195,6 +191,9 @@ def parse_activation(body: bytes, *, activation_id: UUID) -> ActivationRequest:
     message = _parse(body, shape=_Activation)
     if (message.code is None) == (message.recoveryCode is None):
         raise SchemaInvalid(field="code")
+    attested = message.attestation
+    if (attested.format == NONE) != (attested.object is None):
+        raise SchemaInvalid(field="attestation.object")
     keys, proofs, former, client = message.keys, message.proofs, message.former, message.client
     return ActivationRequest(
         activation_id=activation_id,
@@ -206,10 +205,7 @@ def parse_activation(body: bytes, *, activation_id: UUID) -> ActivationRequest:
             signing=unb64(proofs.signing), transport=unb64(proofs.transport), pin=unb64(proofs.pin)
         ),
         push_target=message.pushTarget,
-        attestation=UnverifiedAttestation(
-            message.attestation.format,
-            unb64(message.attestation.object) if isinstance(message.attestation, _AndroidKey) else b"",
-        ),
+        attestation=UnverifiedAttestation(attested.format, unb64(attested.object or "")),
         former=None if former is None else FormerBinding(UUID(former.bindingId), unb64(former.proof)),
         recovery_code=message.recoveryCode,
         recovery_digest=None if message.recoveryDigest is None else unb64(message.recoveryDigest),
