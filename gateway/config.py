@@ -166,6 +166,19 @@ class Messages(_Table):
     skew_seconds: Annotated[int, Field(ge=0, le=120)]
 
 
+class Application(_Table):
+    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,255}$")]
+    signature_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Attestation(_Table):
+    roots: Annotated[list[Path], Field(min_length=1)]
+    """PEM: the anchors of attestations, and of nothing else."""
+    revoked: Path | None = None
+    """JSON, as Google publishes its status list."""
+    application: list[Application] = []
+
+
 class Registration(_Table):
     code_length: Annotated[int, Field(ge=CODE_LENGTH_FLOOR, le=CODE_LENGTH_CEILING)]
     code_alphabet: str
@@ -250,6 +263,8 @@ class GatewayTable(_Table):
     keys: Keys
     messages: Messages
     registration: Registration
+    attestation: Attestation | None = None
+    """Without it every attestation is refused, and nothing that needs one can be approved."""
     client: list[ClientTable] = []
     push: Push | None = None
     relying_party: Annotated[list[RelyingPartyTable], Field(min_length=1)]
@@ -424,6 +439,11 @@ def load(folder: Path) -> Configuration:
             whole = path if path.is_absolute() else folder / path
             if not whole.is_file():
                 faults.append(f"{folder / MAIN}: keys.{key}: there is no file {whole}")
+        if main.attestation is not None:
+            listed = [] if main.attestation.revoked is None else [main.attestation.revoked]
+            for path in (*main.attestation.roots, *listed):
+                if not (folder / path).is_file():
+                    faults.append(f"{folder / MAIN}: attestation: there is no file {folder / path}")
     if faults or main is None:
         raise ConfigurationError(faults)
     return Configuration(

@@ -77,6 +77,12 @@ def make_pki(*, at: datetime) -> Pki:
     )
 
 
+def make_attestation_pki(*, at: datetime) -> tuple[Issuer, Issuer]:
+    """A root, and the CA below it that attests what stands in for the hardware of phones."""
+    root = certify(f"{SANDBOX} Attestation Root CA", issuer=None, at=at, path_length=1)
+    return root, certify(f"{SANDBOX} Attestation CA", issuer=root, at=at, path_length=0)
+
+
 def certify(
     name: str,
     *,
@@ -156,6 +162,12 @@ def make_sandbox(folder: Path, *, port: int, at: datetime) -> None:
         certificate, private = message_pair(f"{SANDBOX} {name}", at=at)
         write_secret(folder / "keys" / f"{name}.key.pem", private)
         write_secret(folder / "keys" / f"{name}.pem", certificate)
+    attestation_root, attestation_ca = make_attestation_pki(at=at)
+    below, above = (i.certificate.public_bytes(Encoding.PEM) for i in (attestation_ca, attestation_root))
+    write_secret(folder / "keys" / "attestation-roots.pem", above)
+    write_secret(folder / "keys" / "attestation-ca.pem", below + above)
+    private = attestation_ca.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    write_secret(folder / "keys" / "attestation-ca.key.pem", private)
     key_id = secrets.token_hex(4)
     write_secret(
         folder / "keys" / "encryption-keys.toml",

@@ -30,6 +30,7 @@ GATE: Final = ("guard", "validation", "security", "addressing", "mtom", "media",
 """Modules of ``gateway.soap`` that every request passes before its operation is reached."""
 DEVICES_ALONE: Final = frozenset(
     {"DEVICE_NOT_AUTHENTICATED", "ASSERTION_REFUSED", "PROOF_REFUSED", "ACTIVATION_REFUSED"}
+    | {"ATTESTATION_REFUSED"}
 )
 """No caller over SOAP is ever told these."""
 ALWAYS: Final = frozenset(

@@ -26,6 +26,7 @@ from gateway.core.errors import AssertionRefused
 from gateway.core.keys import sign_p256, spki_of
 from gateway.core.model import (
     Attestation,
+    AttestedKey,
     BindingState,
     Decision,
     DeviceBinding,
@@ -58,7 +59,14 @@ BINDING = DeviceBinding(
     failures=0,
     bound_at=WORLD.bound_at,
 )
-HARDWARE = replace(BINDING, attestation=Attestation("android-key", "hardware", b"object"))
+
+
+def attested(user_verification: str, verdict: str = "hardware") -> DeviceBinding:
+    key = AttestedKey("tee", user_verification, uuid7(NOW), BINDING.keys.transport)
+    return replace(BINDING, attestation=Attestation("android-key", verdict, b"object", key))
+
+
+HARDWARE = attested("biometric")
 
 
 def answer(
@@ -220,6 +228,25 @@ def test_a_biometric_needs_an_attested_key() -> None:
         judge(answer(pin=None), factors=factors)
     verified = judge(answer(pin=None), binding=HARDWARE, factors=factors)
     assert verified.factors == (FACTORS["hwk"], FACTORS["user"])
+
+
+@pytest.mark.rts("8")
+@pytest.mark.parametrize("opens", ["", "credential", "biometric-or-credential"])
+def test_what_something_else_opens_too_is_no_biometric(opens: str) -> None:
+    binding = attested(opens)
+    assert judge(answer(), binding=binding, hardware_key=True).factors == (FACTORS["hwk"], FACTORS["pin"])
+    with pytest.raises(AssertionRefused):
+        judge(answer(pin=None), binding=binding, factors=(Factor.DEVICE, Factor.BIOMETRIC))
+
+
+@pytest.mark.rts("8")
+def test_a_biometric_that_software_demands_is_none() -> None:
+    with pytest.raises(AssertionRefused):
+        judge(
+            answer(pin=None),
+            binding=attested("biometric", "software"),
+            factors=(Factor.DEVICE, Factor.BIOMETRIC),
+        )
 
 
 def test_the_certificate_must_be_for_the_signing_key() -> None:

@@ -20,6 +20,7 @@ from gateway.core.activation import (
     ArtifactLink,
     FormerBinding,
     KeyProofs,
+    UnverifiedAttestation,
     parse_artifact_link,
     parse_link,
     proof_bytes,
@@ -28,7 +29,7 @@ from gateway.core.activation import (
 )
 from gateway.core.errors import ActivationRefused
 from gateway.core.keys import sign_p256, spki_of
-from gateway.core.model import Attestation, DeviceKeys
+from gateway.core.model import DeviceKeys
 
 PARTY = "demo-bank"
 ROLES = ("signing", "transport", "pin")
@@ -50,7 +51,7 @@ def request(
         keys=keys,
         proofs=KeyProofs(**{role: sign_p256(private[role], data) for role in ROLES}),
         push_target=None,
-        attestation=Attestation("none", "software"),
+        attestation=UnverifiedAttestation("none"),
     )
 
 

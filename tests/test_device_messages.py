@@ -15,6 +15,7 @@ from device_harness import BASE, MAX_BYTES, SCHEMA, Face, call, validator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.core.activation import UnverifiedAttestation
 from gateway.core.errors import GatewayError, MalformedMessage, SchemaInvalid
 from gateway.core.model import Decision
 from gateway.device.messages import (
@@ -84,7 +85,11 @@ def test_the_schema_is_a_schema() -> None:
 def test_the_values_come_through_as_they_were_sent() -> None:
     request = parse_activation(json.dumps(ACTIVATION).encode(), activation_id=UUID(int=1))
     assert (request.code, request.name, request.platform) == ("042195", "Zoë's phone", "android-16")
-    assert (request.push_target, request.attestation.verdict) == ("fcm:example-token", "software")
+    assert request.push_target == "fcm:example-token"
+    assert request.attestation == UnverifiedAttestation("none")
+    attested = ACTIVATION | {"attestation": {"format": "android-key", "object": "MAAAAAA="}}
+    request = parse_activation(json.dumps(attested).encode(), activation_id=UUID(int=1))
+    assert request.attestation == UnverifiedAttestation("android-key", b"0\0\0\0\0")
     assert {len(key) for key in (request.keys.signing, request.keys.transport, request.keys.pin)} == {91}
     raw = parse_assertion(json.dumps(ASSERTION | {"pinSignature": ASSERTION["signature"]}).encode())
     assert raw.decision is Decision.REJECTED_NOT_ME
@@ -137,7 +142,18 @@ WRONG: dict[str, list[Any]] = {
     "activationRequest.name": ["", "x" * 65, 1, None, {}],
     "activationRequest.platform": ["", "x" * 65, "a\tb", "ä", 1, None],
     "activationRequest.pushTarget": ["", "x" * 513, "a b", "a\n", "ä", 1, []],
-    "activationRequest.attestation": [None, "none", {}, {"format": "apple"}, {"format": "none", "x": 1}],
+    "activationRequest.attestation": [
+        *(
+            None,
+            "none",
+            {},
+            {"format": "apple"},
+            {"format": "none", "x": 1},
+            {"format": "none", "object": ""},
+        ),
+        *({"format": "android-key"}, {"format": "android-key", "object": None}, {"object": "MAAAAAA="}),
+        *({"format": "android-key", "object": o} for o in ("", "MAAAAAA", "MAAAAAB=", "A" * 21_852)),
+    ],
     "activationRequest.keys.signing": ["", "=", "AAA", "AA==\n", "A A=", "AB==", "A-_=", "A" * 1004, 1, None],
     "activationRequest.proofs.pin": ["", "A" * 86, "A" * 85 + "B==", "A" * 84, 1, None],
     "assertionRequest.decision": ["", "APPROVED", "approved ", "yes", 1, None, ["approved"]],

@@ -328,3 +328,17 @@ def test_the_proof_lines_on_the_page_are_those_of_the_vectors() -> None:
     for hole, value in values.items():
         text = text.replace(f"{{{hole}}}", value)
     assert text == ACTIVATION["proofBytes"]
+
+
+def test_the_challenge_of_an_attestation_is_made_of_the_lines_on_the_page() -> None:
+    values = {
+        "relyingParty": ACTIVATION["relyingParty"],
+        "activationId": ACTIVATION["activationId"],
+        "transport key": ACTIVATION["request"]["body"]["keys"]["transport"],
+    }
+    first, last = "mobileid-gateway:attestation-challenge:1", "transport {transport key}"
+    text = "".join(line + "\n" for line in block(first, last))
+    for hole, value in values.items():
+        text = text.replace(f"{{{hole}}}", value)
+    assert hashlib.sha256(text.encode()).hexdigest() == ACTIVATION["attestationChallenge"]
+    assert ACTIVATION["request"]["body"]["keys"]["pin"] not in text

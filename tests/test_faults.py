@@ -23,6 +23,7 @@ from soap_support import make_rates
 from storage_fixture import make_store
 from walk import PIN, URL, Walk, through
 
+from gateway.authenticator.attestor import UnsafeAttestor
 from gateway.authenticator.authenticator import Authenticator
 from gateway.authenticator.errors import GatewayRefused
 from gateway.config import OPERATIONS, Web
@@ -32,6 +33,7 @@ from gateway.core.rate import Rate
 from gateway.core.transaction import State
 from gateway.outbound.push import HttpPushSender
 from gateway.rates import Rates
+from gateway.sandbox import make_attestation_pki
 from gateway.server import Server
 from gateway.services import devices, evidence
 from gateway.soap.application import soap_app
@@ -187,6 +189,13 @@ def activation(bank: Bank) -> str:
             opened.qr_payload, code=code, pin=PIN, name="P", transport=bank.walk.transport
         )
     )
+
+
+def believed_by_nobody(bank: Bank) -> str:
+    _, ca = make_attestation_pki(at=bank.walk.clock.now())
+    with pytest.warns(UserWarning, match="UnsafeAttestor"):
+        attestor = UnsafeAttestor(ca.key, [ca.certificate])
+    return refused(lambda: bank.walk.phone(attestor=attestor))
 
 
 def one_too_many(bank: Bank) -> str:
@@ -383,6 +392,7 @@ PROVOKED: Mapping[str, Callable[[Bank], str]] = {
     "NOT_PERMITTED": lambda bank: Bank(bank.walk, rights=frozenset()).call("Heartbeat"),
     "PROFILE_NOT_AVAILABLE": lambda bank: (bank.walk.phone(), bank.start(profile="unheard-of"))[1],
     "ACTIVATION_REFUSED": activation,
+    "ATTESTATION_REFUSED": believed_by_nobody,
     "CLIENT_NOT_ACCEPTED": unknown_app,
     "DEVICE_NOT_AUTHENTICATED": unsigned,
     "CODE_REFUSED": no_code,

@@ -16,7 +16,12 @@ from test_walk import assertion, decide
 from walk import PIN, Walk
 
 from gateway.authenticator.authenticator import Authenticator
-from gateway.core.activation import ActivationRequest, KeyProofs, parse_artifact_link
+from gateway.core.activation import (
+    ActivationRequest,
+    KeyProofs,
+    UnverifiedAttestation,
+    parse_artifact_link,
+)
 from gateway.core.conclusion import Check, Conclusion, Indication
 from gateway.core.errors import (
     ActivationRefused,
@@ -36,7 +41,6 @@ from gateway.core.errors import (
     TransactionNotPending,
 )
 from gateway.core.model import (
-    Attestation,
     BindingState,
     Decision,
     DeviceBinding,
@@ -82,7 +86,7 @@ def activated(walk: Walk, view: enrolment.RegistrationView | None = None, **chan
         keys=DeviceKeys(b"", b"", b""),
         proofs=KeyProofs(b"", b"", b""),
         push_target=None,
-        attestation=Attestation("none", "software"),
+        attestation=UnverifiedAttestation("none"),
     )
     asked = replace(request, **changes)
     enrolment.activate(walk.gateway, walk.tenant, request=asked, at=walk.clock.now())

@@ -18,7 +18,7 @@ import forge as f  # noqa: E402
 import make_vectors  # noqa: E402
 from vector import UNREADABLE, Vector  # noqa: E402
 
-from gateway.core.certpath import parse_trust  # noqa: E402
+from gateway.core.certpath import TrustStore, parse_trust  # noqa: E402
 from gateway.core.conclusion import REMEDY, Conclusion, Indication, SubIndication  # noqa: E402
 from gateway.core.errors import UnreadableDocument  # noqa: E402
 from gateway.core.model import parse_time  # noqa: E402
@@ -33,11 +33,18 @@ def failed_step(conclusion: Conclusion) -> int | None:
     return next((check.step for check in conclusion.checks if not check.passed), None)
 
 
+def trusted(entry: dict[str, Any]) -> TrustStore:
+    trust = parse_trust((FOLDER / entry["trust"]).read_bytes())
+    if "roots" not in entry:
+        return trust
+    return replace(trust, attestation_roots=parse_trust((FOLDER / entry["roots"]).read_bytes()).anchors)
+
+
 @pytest.mark.parametrize("entry", INDEX, ids=[entry["file"] for entry in INDEX])
 def test_vector(entry: dict[str, Any]) -> None:
     conclusion = verify_evidence(
         (FOLDER / entry["file"]).read_bytes(),
-        trust=parse_trust((FOLDER / entry["trust"]).read_bytes()),
+        trust=trusted(entry),
         at=parse_time(entry["at"]),
     )
     found = (conclusion.indication, conclusion.sub_indication, failed_step(conclusion))

@@ -28,7 +28,7 @@ from gateway.core.evidence import (
     compose_unsealed,
     parse,
 )
-from gateway.core.model import Attestation, Decision, IdentityAttribute, Kind, RelyingParty
+from gateway.core.model import Attestation, AttestedKey, Decision, IdentityAttribute, Kind, RelyingParty
 from gateway.core.statement import (
     AttachedDocument,
     Content,
@@ -82,6 +82,8 @@ CONTENTS = st.builds(
 )
 DECIDED = st.tuples(CONTENTS, st.uuids(), st.sampled_from(Decision))
 
+KEYS = st.builds(AttestedKey, WORDS, WORDS, st.uuids(), st.binary(max_size=40))
+
 
 @st.composite
 def signatures(draw: st.DrawFn, shape: xades.Shape) -> UnverifiedSignature:
@@ -117,7 +119,7 @@ def documents(draw: st.DrawFn) -> UnverifiedEvidence:
         device_binding_id=draw(st.uuids()),
         platform=draw(WORDS),
         bound_at=draw(TIMES),
-        attestation=draw(st.builds(Attestation, WORDS, WORDS, st.binary(max_size=40))),
+        attestation=draw(st.builds(Attestation, WORDS, WORDS, st.binary(max_size=40), st.none() | KEYS)),
         acr=draw(WORDS),
         factors=tuple(draw(st.lists(st.builds(VerifiedFactor, WORDS, WORDS, WORDS), max_size=3))),
         failed_attempts=draw(st.integers(0, 999_999)),

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from sim import PROFILE, MemoryDeviceCA, MemorySealKey
 
+from gateway.authenticator.attestor import UnsafeAttestor
 from gateway.authenticator.authenticator import Authenticator
 from gateway.config import OPERATIONS
 from gateway.core.certpath import parse_trust
@@ -127,7 +128,7 @@ class Walk:
 
     # the subject
 
-    def phone(self, reference: str = "customer-1") -> Authenticator:
+    def phone(self, reference: str = "customer-1", attestor: UnsafeAttestor | None = None) -> Authenticator:
         """A freshly activated one."""
         activation = self.register(reference).activation
         assert activation is not None
@@ -136,6 +137,7 @@ class Walk:
             code=activation.code,
             pin=PIN,
             name="Phone",
+            attestor=attestor,
             transport=self.transport,
             clock=self.clock.now,
         )

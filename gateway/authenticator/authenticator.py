@@ -20,6 +20,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.authenticator import shape
+from gateway.authenticator.attestor import UnsafeAttestor
 from gateway.authenticator.client import Client, Transport, http_transport
 from gateway.authenticator.errors import (
     CannotShow,
@@ -42,6 +43,7 @@ from gateway.core.activation import (
     proof_bytes,
     recovery_digest,
 )
+from gateway.core.attestation import challenge
 from gateway.core.canonical import b64, unb64
 from gateway.core.client import Client as AppClient
 from gateway.core.device_order import Purpose, order_bytes
@@ -166,6 +168,7 @@ class Authenticator:
         leave_recovery: bool = False,
         app: AppClient | None = None,
         push_target: str | None = None,
+        attestor: UnsafeAttestor | None = None,
         transport: Transport = http_transport,
         clock: Callable[[], datetime] = utc_now,
     ) -> Authenticator:
@@ -198,7 +201,17 @@ class Authenticator:
             "platform": PLATFORM,
             "keys": {role: b64(getattr(keys, role)) for role in roles},
             "proofs": {role: b64(proof) for role, proof in zip(roles, proofs, strict=True)},
-            "attestation": {"format": "none"},
+            "attestation": {"format": "none"}
+            if attestor is None
+            else attestor.attestation(
+                signing.public_key(),
+                challenge=challenge(
+                    relying_party=target.relying_party,
+                    activation_id=target.activation_id,
+                    transport_key=keys.transport,
+                ),
+                at=clock(),
+            ),
         }
         if code is not None:
             message["code"] = code.upper()
@@ -225,6 +238,7 @@ class Authenticator:
                 signing=signing,
                 transport=transport_key,
                 pin_secret=pin_secret,
+                biometric=attestor is not None and attestor.biometric,
             )
         except ValueError as error:
             raise NotTrusted("The gateway's answer to the activation is malformed.") from error
@@ -319,7 +333,7 @@ class Authenticator:
     def approve(self, transaction_id: UUID, *, pin: str | None, number: str | None = None) -> Decided:
         """Signs the approval of what ``claim`` or ``start`` gave."""
         shown = self._shown_before(transaction_id)
-        if not shown.factors <= _FACTORS:
+        if not shown.factors <= (_FACTORS | {Factor.BIOMETRIC} if self.device.biometric else _FACTORS):
             raise FactorMissing("This approval asks for a factor that this authenticator does not have.")
         if shown.needs_number and number is None:
             raise FactorMissing("This approval needs the number on the relying party's screen.")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from gateway.authenticator.attestor import UnsafeAttestor
 from gateway.authenticator.authenticator import Authenticator, Decided, OwnDevice, Shown
 from gateway.authenticator.errors import AuthenticatorError
 from gateway.authenticator.keystore import Keystore
@@ -62,6 +63,12 @@ def add_commands(subparsers: Subparsers) -> None:
     )
     activate.add_argument(
         "--name", default="Reference authenticator", help="name of the device (%(default)s)"
+    )
+    activate.add_argument(
+        "--unsafe-attestation",
+        type=Path,
+        metavar="FOLDER",
+        help="a sandbox's: attest the key as its hardware would",
     )
     activate.add_argument("--push-target", metavar="TARGET", help="where push messages go, if anywhere")
     activate.add_argument(
@@ -163,7 +170,7 @@ def _activate(arguments: argparse.Namespace) -> None:
     keystore = _keystore(arguments)
     keystore.check_free()
     link = sys.stdin.readline().strip() if arguments.link == "-" else arguments.link
-    recover, former = arguments.recover, arguments.replaces
+    recover, former, attesting = arguments.recover, arguments.replaces, arguments.unsafe_attestation
     authenticator = Authenticator.activate(
         link,
         code=None if recover else _secret("Activation code", "MOBILEID_ACTIVATION_CODE", arguments.code_file),
@@ -175,6 +182,7 @@ def _activate(arguments: argparse.Namespace) -> None:
         pin=_secret("PIN", "MOBILEID_PIN", arguments.pin_file),
         name=arguments.name,
         push_target=arguments.push_target,
+        attestor=None if attesting is None else UnsafeAttestor.load(attesting / "keys"),
     )
     keystore.save(authenticator.device)
     print(f"activated {authenticator.device.binding_id}")

@@ -53,6 +53,8 @@ class Device:
     signing: ec.EllipticCurvePrivateKey
     transport: ec.EllipticCurvePrivateKey
     pin_secret: bytes
+    biometric: bool = False
+    """The signing key's attestation says that a biometric opens it. In this software nothing does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ def _encode(device: Device) -> bytes:
             "signing": b64(_pkcs8(device.signing)),
             "transport": b64(_pkcs8(device.transport)),
             "pinSecret": b64(device.pin_secret),
+            "biometric": device.biometric,
         }
     ).encode()
 
@@ -137,6 +140,7 @@ def _decode(data: bytes) -> Device:
         signing=_private_key(unb64(fields["signing"])),
         transport=_private_key(unb64(fields["transport"])),
         pin_secret=unb64(fields["pinSecret"]),
+        biometric=fields.get("biometric") is True,
     )
 
 

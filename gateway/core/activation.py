@@ -27,7 +27,7 @@ from gateway.core.canonical import b64
 from gateway.core.client import Client
 from gateway.core.errors import ActivationRefused
 from gateway.core.keys import parse_p256, verify_p256
-from gateway.core.model import Attestation, DeviceKeys
+from gateway.core.model import DeviceKeys
 
 PROOF_DOMAIN: Final = "mobileid-gateway:activation-proof:1"
 """First line of the proof bytes: nothing else that any of the keys signs begins so."""
@@ -99,6 +99,14 @@ class FormerBinding:
 
 
 @dataclass(frozen=True, slots=True)
+class UnverifiedAttestation:
+    """What a device sends to show where its signing key is."""
+
+    format: str
+    object: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class ActivationRequest:
     """What a device sends to be bound; nothing in it is verified yet."""
 
@@ -111,7 +119,7 @@ class ActivationRequest:
     keys: DeviceKeys
     proofs: KeyProofs
     push_target: str | None
-    attestation: Attestation
+    attestation: UnverifiedAttestation
     former: FormerBinding | None = None
     recovery_code: str | None = None
     recovery_digest: bytes | None = None

@@ -110,7 +110,7 @@ def verify_factors(
         proven = {
             Factor.DEVICE: True,
             Factor.PIN: knowledge,
-            Factor.BIOMETRIC: binding.attestation.verdict == "hardware",
+            Factor.BIOMETRIC: binding.attestation.proves_biometric,
         }
         if not all(proven[factor] for factor in profile.factors):
             raise AssertionRefused()

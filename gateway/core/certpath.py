@@ -47,6 +47,8 @@ class Role(Enum):
 class TrustStore:
     anchors: tuple[x509.Certificate, ...]
     crls: tuple[x509.CertificateRevocationList, ...]
+    attestation_roots: tuple[x509.Certificate, ...] = ()
+    """Anchors of attestations, and of nothing else."""
 
 
 def parse_trust(pem: bytes) -> TrustStore:
@@ -169,6 +171,38 @@ def check_path(
     for certificate, issuer in pairwise(path):
         _check_revocation(certificate, issuer, crls=[*crls, *trust.crls], at=at)
     return tuple(path)
+
+
+def check_issued_in_order(
+    chain: Sequence[x509.Certificate], *, anchors: Sequence[x509.Certificate], at: datetime
+) -> None:
+    """Each certificate is issued by the next, and the last is, or is issued by, an anchor, at ``at``.
+
+    For foreign hierarchies, which have no roles: whether one was revoked is left to the caller.
+    """
+    found = Finding(SubIndication.NO_CERTIFICATE_CHAIN_FOUND, "no valid path leads to an anchor")
+    in_order = all(lower.issuer == upper.subject for lower, upper in pairwise(chain))
+    # With a name for each there is one way up, so a hostile chain makes no work.
+    if not anchors or not in_order or len({c.subject.public_bytes() for c in chain}) != len(chain):
+        raise found
+    try:
+        path = (
+            verification.PolicyBuilder()
+            .store(verification.Store(list(anchors)))
+            .time(at)
+            .max_chain_depth(len(chain))
+            .extension_policies(ca_policy=_CA_POLICY, ee_policy=_EE_POLICY)
+            .build_client_verifier()
+            .verify(chain[0], list(chain[1:]))
+            .chain
+        )
+    except verification.VerificationError as error:
+        raise found from error
+    # A root may be sent as well, be it in an older certificate of the same key.
+    below, sent = path[:-1], chain[len(path) - 1 :]
+    same = [(c.subject, c.public_key()) == (path[-1].subject, path[-1].public_key()) for c in sent]
+    if not below or list(below) != list(chain[: len(below)]) or same not in ([], [True]):
+        raise found
 
 
 def _ca_may_issue(

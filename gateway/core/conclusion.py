@@ -63,7 +63,9 @@ REMEDY = {
     SubIndication.POLICY_PROCESSING_ERROR: "Use a verifier that knows the named policy or profile.",
     SubIndication.SIGNATURE_POLICY_NOT_AVAILABLE: "The seal must name its policy: do not rely on it.",
     SubIndication.NO_SIGNING_CERTIFICATE_FOUND: "The signature must bind its certificate: do not rely on it.",
-    SubIndication.NO_CERTIFICATE_CHAIN_FOUND: "Check that the trust file holds the anchor of this gateway.",
+    SubIndication.NO_CERTIFICATE_CHAIN_FOUND: (
+        "Check that the trust file holds the anchor of this gateway, and the file of roots the attestation's."
+    ),
     SubIndication.OUT_OF_BOUNDS_NO_POE: "Verify with a level that has a time-stamp, or at an earlier time.",
     SubIndication.NOT_YET_VALID: "Check the clock, or the time that was asked for.",
     SubIndication.TRY_LATER: "Add a current CRL of the issuer to the trust file.",

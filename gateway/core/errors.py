@@ -265,6 +265,15 @@ class ActivationRefused(RefusedError):
     remedy = "Check the code; after too many failures or too long a time the bank starts a new registration."
 
 
+class AttestationRefused(RefusedError):
+    code = "ATTESTATION_REFUSED"
+    sentence = "The attestation of the device's key was refused."
+    remedy = (
+        "Use a phone whose system is locked and verified, and the bank's own app; the gateway's log says what"
+        " was found, and docs/operations.md whom it believes."
+    )
+
+
 class ClientNotAccepted(RefusedError):
     code = "CLIENT_NOT_ACCEPTED"
     sentence = "This app, or this version of it, is not accepted."

@@ -17,7 +17,15 @@ from uuid import UUID
 from gateway.core import xades
 from gateway.core.canonical import b64, element, leaf
 from gateway.core.conclusion import Finding, SubIndication
-from gateway.core.model import Attestation, Decision, IdentityAttribute, Kind, RelyingParty, format_time
+from gateway.core.model import (
+    Attestation,
+    AttestedKey,
+    Decision,
+    IdentityAttribute,
+    Kind,
+    RelyingParty,
+    format_time,
+)
 from gateway.core.statement import (
     NAMESPACE,
     AttachedDocument,
@@ -138,6 +146,7 @@ def compose_unsealed(evidence: Evidence) -> bytes:
                 "ev:Attestation",
                 leaf("ev:Format", evidence.attestation.format),
                 leaf("ev:Verdict", evidence.attestation.verdict),
+                *_attested_key(evidence.attestation.key),
                 leaf("ev:Object", b64(evidence.attestation.object)),
             ),
         ),
@@ -173,6 +182,17 @@ def compose_unsealed(evidence: Evidence) -> bytes:
     ).encode()
 
 
+def _attested_key(key: AttestedKey | None) -> tuple[str, ...]:
+    if key is None:
+        return ()
+    return (
+        leaf("ev:Level", key.level),
+        leaf("ev:UserVerification", key.user_verification),
+        leaf("ev:Activation", str(key.activation_id)),
+        leaf("ev:TransportKey", b64(key.transport_key)),
+    )
+
+
 def attach_seal(unsealed: bytes, *, seal: str) -> bytes:
     """The document with its seal as the root's last child."""
     return unsealed[: -len(_END)] + seal.encode() + _END.encode()
@@ -200,9 +220,13 @@ def parse(root: Node) -> UnverifiedEvidence:
     device_binding_id = bound.convert(f"{_EV}Binding", UUID)
     platform, bound_at = bound.text(f"{_EV}Platform"), bound.time(f"{_EV}BoundAt")
     attested = bound.child(f"{_EV}Attestation")
-    attestation = Attestation(
-        attested.text(f"{_EV}Format"), attested.text(f"{_EV}Verdict"), attested.data(f"{_EV}Object")
-    )
+    format_, verdict = attested.text(f"{_EV}Format"), attested.text(f"{_EV}Verdict")
+    key = None
+    if attested.peek() == f"{_EV}Level":
+        level, user_verification = attested.text(f"{_EV}Level"), attested.text(f"{_EV}UserVerification")
+        activation_id = attested.convert(f"{_EV}Activation", UUID)
+        key = AttestedKey(level, user_verification, activation_id, attested.data(f"{_EV}TransportKey"))
+    attestation = Attestation(format_, verdict, attested.data(f"{_EV}Object"), key)
     authentication = root.child(f"{_EV}Authentication")
     acr = authentication.text(f"{_EV}Acr")
     factors = tuple(

@@ -195,6 +195,20 @@ class DeviceKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class AttestedKey:
+    """What an attestation object says of the signing key, and what its challenge was made of."""
+
+    level: str
+    """``software``, ``tee`` or ``strongbox``."""
+    user_verification: str
+    """What the key demands for each use: ``biometric``, ``credential`` (the phone's own lock),
+    ``biometric-or-credential``, or nothing."""
+    activation_id: UUID
+    transport_key: bytes
+    """The binding's, DER."""
+
+
+@dataclass(frozen=True, slots=True)
 class Attestation:
     """What is known of the origin of the signing key."""
 
@@ -204,6 +218,15 @@ class Attestation:
     """``software``: no proof of hardware; ``hardware``: proven by the object."""
     object: bytes = b""
     """The raw attestation object, as it came."""
+    key: AttestedKey | None = None
+    """None where there is no attestation."""
+
+    @property
+    def proves_biometric(self) -> bool:
+        """Hardware lets the key sign once for each biometric, and for nothing else that opens it."""
+        return (
+            self.verdict == "hardware" and self.key is not None and self.key.user_verification == "biometric"
+        )
 
 
 @dataclass(frozen=True, slots=True)

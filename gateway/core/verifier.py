@@ -11,7 +11,8 @@ The law: the order of ETSI EN 319 102-1, with these steps, numbered the same in 
  6  from here on only what was signed is read;
  7  the device's signature by the same steps, over the statement, at its signing time or the gateway's
     decision, whichever is later; the device CA, whose key the gateway holds, is not above the seal;
- 8  binding, times and attestation: statement and evidence agree wherever both speak;
+ 8  binding, times and attestation: statement and evidence agree wherever both speak, and the attestation's
+    object proves, by its maker's root when the device was bound, what the evidence says of the key;
  9  the profile: known, equal, and satisfied by the factors.
 The first finding ends it. Doubt is never TOTAL-PASSED. Nothing is fetched; the trust is an argument.
 """
@@ -27,8 +28,9 @@ from typing import Final, TypeAlias, TypeVar
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from gateway.core import certpath, xades
-from gateway.core.assertion import FACTORS
+from gateway.core import attestation, certpath, xades
+from gateway.core.assertion import FACTORS, spki_of_certificate
+from gateway.core.attestation.policy import AttestationPolicy
 from gateway.core.certpath import Role, TrustStore
 from gateway.core.conclusion import REMEDY, Check, Conclusion, Finding, Indication, SubIndication
 from gateway.core.evidence import Evidence, UnverifiedEvidence, attach_seal, parse
@@ -53,8 +55,6 @@ CLOCK_SKEW: Final = timedelta(seconds=60)
 """How far the clocks of gateway and auditor may differ."""
 AMR: Final = {Factor.DEVICE: ("hwk", "swk"), Factor.PIN: ("pin",), Factor.BIOMETRIC: ("user",)}
 """The ``amr`` words that prove a factor; ``swk`` only where the profile does not ask for hardware."""
-VERDICTS: Final = {"none": "software"}
-"""What each attestation format can prove; a format whose objects are not judged here proves nothing."""
 SHA256_BYTES: Final = 32
 _PROVEN: Final = "the seal and the device's signature are valid, and the document agrees with itself"
 _REFUSED: Final = "this proves a refusal"
@@ -83,6 +83,7 @@ class _Verification:
             self.checks.append(Check(6, "scope", True, "from here on only what the seal covers is read"))
             self._device(read, seal_path)
             self._step(8, "agreement", lambda: _agree(evidence), "statement and evidence agree")
+            self._step(8, "attestation", lambda: _attested(evidence, trust=self.trust), "proves what is said")
             self._step(8, "times", lambda: _times(read), "in order, and within the transaction's life")
             self._step(9, "profile", lambda: _satisfied(evidence, _known_profile(evidence)))
         except Finding as finding:
@@ -272,15 +273,24 @@ def _agree(evidence: Evidence) -> None:
         raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, "nothing was shown that could be approved")
     if any(text.media_type not in MEDIA_TYPES for text in content.texts):
         raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, "a text is of a media type that was never shown")
-    attestation = evidence.attestation
-    if VERDICTS.get(attestation.format) != attestation.verdict:
+
+
+def _attested(evidence: Evidence, *, trust: TrustStore) -> None:
+    """The object is judged anew; who was revoked, and which apps are accepted, only the gateway knew."""
+    said = evidence.attestation
+    proven = attestation.judge(
+        said.format,
+        said.object,
+        relying_party=evidence.relying_party_id,
+        activation_id=said.key.activation_id if said.key else None,
+        transport_key=said.key.transport_key if said.key else b"",
+        expected_key=spki_of_certificate(evidence.device_signature.chain[0]),
+        policy=AttestationPolicy(trust.attestation_roots),
+        at=evidence.bound_at,
+    )
+    if proven != said:
         raise Finding(
-            SubIndication.SIG_CONSTRAINTS_FAILURE,
-            "the attestation's verdict is not what its format can prove",
-        )
-    if (attestation.format == "none") != (attestation.object == b""):
-        raise Finding(
-            SubIndication.SIG_CONSTRAINTS_FAILURE, "an attestation has an object, and only an attestation"
+            SubIndication.SIG_CONSTRAINTS_FAILURE, "the attestation does not prove what the evidence says"
         )
 
 
@@ -321,7 +331,11 @@ def _satisfied(evidence: Evidence, profile: SignatureProfile) -> None:
             "a factor that is unknown, stands twice, or was not verified as it must be",
         ),
         (not unproven, "a factor that the profile requires was not verified"),
-        (hardware or amr.isdisjoint({"hwk", "user"}), "a factor is claimed that no attestation proves"),
+        (hardware or "hwk" not in amr, "a factor is claimed that no attestation proves"),
+        (
+            evidence.attestation.proves_biometric or "user" not in amr,
+            "a biometric is claimed that the key does not demand",
+        ),
         ("hwk" in amr or not profile.hardware_key, "the profile requires a hardware key"),
         (approved or len(amr) == 1, "a rejection proves possession alone"),
         (evidence.acr == acr_of(required), "the acr is not that of the factors"),

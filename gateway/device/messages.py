@@ -23,13 +23,14 @@ from gateway.core.activation import (
     ActivationRequest,
     FormerBinding,
     KeyProofs,
+    UnverifiedAttestation,
 )
+from gateway.core.attestation import MAX_OBJECT_BYTES, NONE
 from gateway.core.canonical import b64, unb64
 from gateway.core.client import CLIENT_NAME, CLIENT_VERSION, Client
 from gateway.core.device_order import DeviceOrder, NewPinOrder
 from gateway.core.errors import MalformedMessage, SchemaInvalid
 from gateway.core.model import (
-    Attestation,
     Channel,
     Decision,
     DeviceBinding,
@@ -52,14 +53,12 @@ MAX_BRACKETS: Final = 400
 MAX_NAME: Final = 64
 """Code points of a device's name."""
 
-_Key = Annotated[
-    str,
-    StringConstraints(
-        max_length=1000,
-        pattern=r"^(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$",
-    ),
-]
-"""DER as base64 (RFC 4648 section 4) in its one spelling."""
+_BASE64 = r"^(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+"""RFC 4648 section 4 in its one spelling."""
+_Key = Annotated[str, StringConstraints(max_length=1000, pattern=_BASE64)]
+"""DER as base64."""
+_Object = Annotated[str, StringConstraints(max_length=-(-MAX_OBJECT_BYTES // 3) * 4, pattern=_BASE64)]
+"""An attestation object as base64; its format says more."""
 _Signature = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{85}[AQgw]==$")]
 """r || s, 64 bytes as base64 in its one spelling."""
 
@@ -85,7 +84,8 @@ class _Proofs(_Message):
 
 
 class _Attestation(_Message):
-    format: Literal["none"]
+    format: Literal["none", "android-key"]
+    object: _Object | None = None
 
 
 class _Former(_Message):
@@ -191,6 +191,9 @@ def parse_activation(body: bytes, *, activation_id: UUID) -> ActivationRequest:
     message = _parse(body, shape=_Activation)
     if (message.code is None) == (message.recoveryCode is None):
         raise SchemaInvalid(field="code")
+    attested = message.attestation
+    if (attested.format == NONE) != (attested.object is None):
+        raise SchemaInvalid(field="attestation.object")
     keys, proofs, former, client = message.keys, message.proofs, message.former, message.client
     return ActivationRequest(
         activation_id=activation_id,
@@ -202,7 +205,7 @@ def parse_activation(body: bytes, *, activation_id: UUID) -> ActivationRequest:
             signing=unb64(proofs.signing), transport=unb64(proofs.transport), pin=unb64(proofs.pin)
         ),
         push_target=message.pushTarget,
-        attestation=Attestation(format=message.attestation.format, verdict="software"),
+        attestation=UnverifiedAttestation(attested.format, unb64(attested.object or "")),
         former=None if former is None else FormerBinding(UUID(former.bindingId), unb64(former.proof)),
         recovery_code=message.recoveryCode,
         recovery_digest=None if message.recoveryDigest is None else unb64(message.recoveryDigest),

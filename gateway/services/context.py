@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from gateway import __version__
+from gateway.core.attestation.policy import AttestationPolicy
 from gateway.core.certpath import TrustStore, load_certificate
 from gateway.core.client import ClientRules
 from gateway.core.errors import GatewayError, MisuseError, ProfileNotAvailable
@@ -85,6 +86,8 @@ class Gateway:
     waits: Waits
     public_url: str
     """Base URL as devices see it, without a slash at its end."""
+    attestation: AttestationPolicy = field(default_factory=AttestationPolicy)
+    """Whose attestations of keys are believed at an activation: nobody's, unless it is configured."""
     magic: Magic | None = None
     """Answers for certain names; only in a sandbox."""
 

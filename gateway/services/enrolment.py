@@ -23,8 +23,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import structlog
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from gateway.core import attestation
 from gateway.core.activation import (
     ActivationLink,
     ActivationRequest,
@@ -37,14 +39,17 @@ from gateway.core.activation import (
 )
 from gateway.core.canonical import b64
 from gateway.core.certpath import load_certificate
+from gateway.core.conclusion import Finding
 from gateway.core.errors import (
     ActivationRefused,
+    AttestationRefused,
     DeviceLimitReached,
     InvalidValue,
     NotFound,
     RequestIdReused,
 )
 from gateway.core.model import (
+    Attestation,
     BindingState,
     Caller,
     DeviceBinding,
@@ -60,6 +65,8 @@ from gateway.core.model import (
 from gateway.core.text import displayable
 from gateway.ports import ActivationPart, RecoveryCode
 from gateway.services.context import Gateway
+
+log = structlog.get_logger("gateway")
 
 MAX_ATTRIBUTES = 16
 _REFERENCE = re.compile(r"[\x21-\x7e]{1,128}\Z")
@@ -266,7 +273,8 @@ def get_registration(gw: Gateway, caller: Caller, *, registration_id: UUID, at: 
 def activate(gw: Gateway, relying_party: str, *, request: ActivationRequest, at: datetime) -> Activated:
     """Binds the device; raises ActivationRefused, whatever was wrong.
 
-    ClientNotAccepted says nothing of the activation, and DeviceLimitReached only to who has both halves.
+    ClientNotAccepted says nothing of the activation; AttestationRefused and DeviceLimitReached only to who
+    has both halves.
     """
     if relying_party not in gw.tenants.relying_parties:
         raise ActivationRefused()
@@ -281,7 +289,7 @@ def activate(gw: Gateway, relying_party: str, *, request: ActivationRequest, at:
         return _again(gw, request, relying_party=relying_party, at=at)
     try:
         return _bind(gw, registration, request=request, name=name, at=at)
-    except (ActivationRefused, DeviceLimitReached):
+    except (ActivationRefused, AttestationRefused, DeviceLimitReached):
         if registration.failures >= gw.activation.max_failures:
             gw.store.block_registration(relying_party, registration.id, at=at)
         raise
@@ -308,7 +316,7 @@ def _bind(
         state=BindingState.ACTIVE,
         keys=request.keys,
         certificate=gw.device_ca.issue(keys.signing, binding_id=binding_id, at=at),
-        attestation=request.attestation,
+        attestation=_judge_attestation(gw, request, relying_party=relying_party, at=at),
         failures=0,
         bound_at=whole_seconds(at),
         client_name=request.client.name if request.client else None,
@@ -405,6 +413,33 @@ def _judge_former(gw: Gateway, registration: Registration, *, request: Activatio
     if former is None or former.subject_id != registration.subject_id or former.state is BindingState.REVOKED:
         raise ActivationRefused()
     verify_former(request, former_keys=former.keys, relying_party=registration.relying_party)
+
+
+def _judge_attestation(
+    gw: Gateway, request: ActivationRequest, *, relying_party: str, at: datetime
+) -> Attestation:
+    """At the second that evidence names as that of the binding: there it is judged again."""
+    sent = request.attestation
+    try:
+        return attestation.judge(
+            sent.format,
+            sent.object,
+            relying_party=relying_party,
+            activation_id=request.activation_id,
+            transport_key=request.keys.transport,
+            expected_key=request.keys.signing,
+            policy=gw.attestation,
+            at=whole_seconds(at),
+        )
+    except Finding as finding:
+        log.warning(
+            "attestation_refused",
+            relying_party=relying_party,
+            format=sent.format,
+            sub_indication=finding.sub_indication,
+            says=finding.says,
+        )
+        raise AttestationRefused() from finding
 
 
 def _digest(request: ActivationRequest) -> bytes:

@@ -113,10 +113,13 @@ WITH moved AS (
 ), b AS (
     INSERT INTO binding (relying_party, id, subject_id, name, platform, state, signing_key, transport_key,
         pin_key, push_target, certificate_sha256, attestation_format, attestation_verdict, attestation_object,
-        bound_at, client_name, client_version)
+        attestation_level, attestation_user_verification, activation_id, bound_at, client_name,
+        client_version)
     SELECT relying_party, %(binding)s, subject_id, %(name)s, %(platform)s, %(state)s, %(signing_key)s,
         %(transport_key)s, %(pin_key)s, %(push_target)s, %(sha256)s, %(attestation_format)s,
-        %(attestation_verdict)s, %(attestation_object)s, %(bound_at)s, %(client_name)s, %(client_version)s
+        %(attestation_verdict)s, %(attestation_object)s, %(attestation_level)s,
+        %(attestation_user_verification)s, %(activation_id)s::uuid, %(bound_at)s, %(client_name)s,
+        %(client_version)s
     FROM moved
 ), s AS (
     UPDATE subject SET failures = 0 FROM moved m

@@ -17,6 +17,7 @@ from uuid import UUID
 from gateway.core.canonical import b64, unb64
 from gateway.core.model import (
     Attestation,
+    AttestedKey,
     BindingState,
     Channel,
     Decision,
@@ -50,7 +51,8 @@ REGISTRATION = (
 BINDING = (
     "b.id, b.name, b.platform, b.state, b.signing_key, b.transport_key, b.pin_key, c.der,"
     " b.attestation_format, b.attestation_verdict, b.attestation_object, b.failures, b.bound_at,"
-    " b.lock_reason, b.locked_methods, b.pin_version, b.client_name, b.client_version"
+    " b.lock_reason, b.locked_methods, b.pin_version, b.client_name, b.client_version,"
+    " b.attestation_level, b.attestation_user_verification, b.activation_id"
 )
 PIN_RESET = "p.id, p.binding_id, p.subject_id, p.state, p.failures, p.created_at, p.expires_at"
 TRANSACTION = (
@@ -109,6 +111,7 @@ def read_registration(relying_party: str, *, row: Row) -> Registration:
 def seal_binding(key: SubjectKey, *, binding: DeviceBinding, push_target: str | None) -> dict[str, Any]:
     """The parameters of a new binding's row, but for its certificate's serial number."""
     place = {"table": "binding", "row": str(binding.id)}
+    attested = binding.attestation.key
     return {
         "binding": binding.id,
         "name": seal_name(key, binding_id=binding.id, name=binding.name),
@@ -125,6 +128,9 @@ def seal_binding(key: SubjectKey, *, binding: DeviceBinding, push_target: str | 
         "attestation_format": binding.attestation.format,
         "attestation_verdict": binding.attestation.verdict,
         "attestation_object": key.seal(binding.attestation.object, column="attestation_object", **place),
+        "attestation_level": attested.level if attested else None,
+        "attestation_user_verification": attested.user_verification if attested else None,
+        "activation_id": attested.activation_id if attested else None,
         "bound_at": binding.bound_at,
         "client_name": binding.client_name,
         "client_version": binding.client_version,
@@ -134,7 +140,8 @@ def seal_binding(key: SubjectKey, *, binding: DeviceBinding, push_target: str | 
 def read_binding(key: SubjectKey, *, subject_id: UUID, row: Row) -> DeviceBinding:
     id_, name, platform, state, signing, transport, pin, certificate, *rest = row
     format_, verdict, object_, failures, bound_at, lock_reason, locked_methods, pin_version, *app = rest
-    client_name, client_version = app
+    client_name, client_version, level, user_verification, activation_id = app
+    attested = None if level is None else AttestedKey(level, user_verification, activation_id, transport)
     place = {"table": "binding", "row": str(id_)}
     return DeviceBinding(
         relying_party=key.relying_party,
@@ -145,7 +152,9 @@ def read_binding(key: SubjectKey, *, subject_id: UUID, row: Row) -> DeviceBindin
         state=BindingState(state),
         keys=DeviceKeys(signing, transport, key.open(pin, column="pin_key", **place)),
         certificate=certificate,
-        attestation=Attestation(format_, verdict, key.open(object_, column="attestation_object", **place)),
+        attestation=Attestation(
+            format_, verdict, key.open(object_, column="attestation_object", **place), attested
+        ),
         failures=failures,
         bound_at=bound_at,
         lock_reason=None if lock_reason is None else LockReason(lock_reason),

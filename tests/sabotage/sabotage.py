@@ -77,6 +77,8 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/core/certpath.py": (("test_core_certpath", *_VERIFIER),),
     "gateway/core/xmldsig.py": ((*_VERIFIER, "test_guards_gate"),),
     "gateway/core/xmlparse.py": (_BYTES, _VERIFIER),
+    "gateway/core/attestation/*.py": (("test_attestation", "test_attested_walk"),),
+    "gateway/core/der.py": (("test_attestation",),),
     "gateway/core/evidence.py": (_VERIFIER,),
     "gateway/core/verifier.py": (_VERIFIER,),
     "gateway/soap/guard.py": (_BYTES, _SOAP),

@@ -25,6 +25,7 @@ from cryptography.x509.oid import NameOID
 from gateway.authenticator.pin import DOMAIN, P256_ORDER, pin_key
 from gateway.core import httpsig, statement, xades
 from gateway.core.activation import ActivationLink, ArtifactLink, proof_bytes, recovery_digest
+from gateway.core.attestation import challenge
 from gateway.core.canonical import b64
 from gateway.core.certpath import Role
 from gateway.core.client import Client
@@ -188,6 +189,9 @@ def activation() -> dict[str, Any]:
         "deviceCaKey": b64(spki_of(key("device-ca").public_key())),
         "proofBytes": data.decode("ascii"),
         "proofBytesSha256": hashlib.sha256(data).hexdigest(),
+        "attestationChallenge": challenge(
+            relying_party=BANK.id, activation_id=ACTIVATION, transport_key=keys.transport
+        ).hex(),
         "request": {
             "method": "POST",
             "url": f"{GATEWAY}/device/v1/{BANK.id}/activations/{ACTIVATION}",

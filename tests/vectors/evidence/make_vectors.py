@@ -16,6 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+import vectors_attestation as attestation  # noqa: E402
 import vectors_content as content  # noqa: E402
 import vectors_device_certificate as device_certificate  # noqa: E402
 import vectors_markup as markup  # noqa: E402
@@ -28,6 +29,7 @@ def kept() -> Iterator[Vector]:
     """The vectors that are files."""
     for group in (
         *(content.good, content.statement, content.times, content.agreement, content.profile),
+        attestation.attested,
         *(device_certificate.device, device_certificate.crls, seal_certificate.seal),
         *(signature.seal, signature.device, markup.document),
     ):
@@ -49,6 +51,7 @@ def index(made: list[Vector]) -> str:
             {
                 "file": f"{vector.name}.xml",
                 "trust": f"pki/{vector.trust}.pem",
+                **({} if vector.roots is None else {"roots": vector.roots}),
                 "at": vector.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "indication": str(sub.indication) if judged else "TOTAL-PASSED",
                 "sub_indication": str(sub) if judged else None,

@@ -43,6 +43,8 @@ class Vector:
     defect: str
     trust: str = "trust"
     at: datetime = f.AT
+    roots: str | None = None
+    """The roots of attestations, if the verifier has any."""
 
 
 TRUSTS: dict[str, bytes] = {"trust": f.TRUST}
