@@ -544,8 +544,8 @@ def test_killed_while_it_sends_it_is_sent_again(
     )
     file = folder / "gateway.toml"
     file.write_text(file.read_text().replace('id = "demo-bank"', f'id = "{world.rp}"'))
-    caller = folder / "callers" / "demo-bank-core.toml"
-    caller.write_text(caller.read_text().replace('"demo-bank"', f'"{world.rp}"'))
+    for caller in folder.glob("callers/*.toml"):
+        caller.write_text(caller.read_text().replace('"demo-bank"', f'"{world.rp}"'))
     checked = tmp_path / "configuration.json"
     checked.write_text(config.dump(load(folder)))
     world.bind()
