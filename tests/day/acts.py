@@ -448,10 +448,8 @@ def activated_again(person: Person) -> None:
 
 @act
 def recovered(person: Person) -> None:
-    code = person.phone().recovery
-    # the newest code alone serves: the one of the phone that was bound last
-    code = person.phones[-1].recovery or code
-    person.activated(*person.opened(purpose="recovery"), recovery=code)
+    person.phone()
+    person.activated(*person.opened(purpose="recovery"), recovery=person.recovery)
 
 
 @act

@@ -189,7 +189,6 @@ class Bank:
 @dataclass
 class Phone:
     app: Authenticator
-    recovery: str | None
     pin: str = PIN
     state: str = "ACTIVE"
 
@@ -204,6 +203,8 @@ class Person:
     reference: str
     chance: random.Random
     phones: list[Phone] = field(default_factory=list)
+    recovery: str | None = None
+    """The newest code alone serves, whatever has become of the phone that left it."""
 
     @property
     def ledger(self) -> Ledger:
@@ -262,7 +263,7 @@ class Person:
             leave_recovery=True,
             transport=self.transport,
         )
-        phone = Phone(app, app.recovery_code)
+        phone = Phone(app)
         seen = self.bank.ask("GetRegistration", registrationId=registration)
         _same(text(seen, "state"), "ACTIVATED", what=registration)
         self.ledger.book("registration", registration, "ACTIVATE", "ACTIVATED")
@@ -277,6 +278,7 @@ class Person:
                     self.ledger.book("binding", other.id, "ALERT", "ACTIVE", notice.kind)
                     other.app.saw(notice.id)
         self.phones.append(phone)
+        self.recovery = app.recovery_code
         return phone
 
     def guessed(self, registration: str, link: str, code: str, *, times: int) -> None:
