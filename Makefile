@@ -7,7 +7,7 @@ BIN := .venv/bin
 GATEWAY := $(BIN)/mobileid-gateway
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo test serve foreign interop sabotage compliance bench lint check lock clean help
+.PHONY: demo test serve foreign interop day sabotage compliance bench lint check lock clean help
 
 help: ## What can be made
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/'
@@ -26,6 +26,9 @@ foreign: .venv/ready ## Fresh evidence before judges that are not ours: xmlsec1,
 
 interop: .venv/ready ## Stock SOAP clients of seven stacks against a live gateway
 	@$(BIN)/python tests/interop/run.py $(ARGS)
+
+day: .venv/ready ## A bank's day, 200 customers: each answer has its audit row, and each row its answer
+	@$(BIN)/python tests/day/day.py $(ARGS)
 
 sabotage: .venv/ready ## Remove each guard in turn; fails where the suite stays green
 	@$(BIN)/python tests/sabotage/sabotage.py $(ARGS)

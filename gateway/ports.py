@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from gateway.core.callback import Callback
 from gateway.core.model import (
     DeviceBinding,
+    FailedTry,
     HistoryEntry,
     LockReason,
     Notice,
@@ -221,6 +222,11 @@ class Store(Protocol):
 
     def lock_if_spent(self, relying_party: str, binding_id: UUID, *, max_failures: int, at: datetime) -> bool:
         """ACTIVE -> LOCKED where max_failures is reached."""
+        ...
+
+    def failed_try(self, relying_party: str, entity_id: UUID, *, reason: FailedTry, at: datetime) -> None:
+        """The event of a try that failed, of a registration for ACTIVATION, else of a binding. It stands
+        before what the failure leads to at the same time."""
         ...
 
     # managed devices: each answers whether this very call moved something

@@ -32,7 +32,7 @@ from storage_fixture import (
 )
 
 from gateway.core.errors import Conflict, MisuseError, RequestIdReused
-from gateway.core.model import Decision, DeviceBinding, IdentityAttribute, Registration, Subject
+from gateway.core.model import Decision, DeviceBinding, FailedTry, IdentityAttribute, Registration, Subject
 from gateway.core.transaction import Event, State, Transaction
 from gateway.ports import Crl
 from gateway.storage.embedded import Connections
@@ -210,6 +210,24 @@ def test_a_revocation_lists_one_certificate(street: Street) -> None:
     serial = x509.load_der_x509_certificate(mine.device.certificate).serial_number
     assert {serial for serial, _ in store.revoked(ca_id())} - listed == {serial}
     assert store.revoked(b"another ca") == []
+
+
+def test_a_failed_try_leaves_one_event_and_changes_nothing(street: Street, database: Connections) -> None:
+    world, mine = street.world, street.mine
+    before = rows_of(database, world)
+    world.store.failed_try(world.rp, mine.device.id, reason=FailedTry.APPROVAL, at=NOW)
+    world.store.failed_try(world.rp, mine.registrations[0].id, reason=FailedTry.ACTIVATION, at=NOW)
+    assert rows_of(database, world) == before
+    found = as_superuser(
+        database,
+        "SELECT entity, entity_id, state, reason, EXISTS (SELECT 1 FROM callback c WHERE c.event_id = e.id)"
+        " FROM event e WHERE relying_party = %s AND name = 'FAILTRY' ORDER BY entity",
+        (world.rp,),
+    )
+    assert found == [
+        ("binding", mine.device.id, "ACTIVE", "approval", False),
+        ("registration", mine.registrations[0].id, "PENDING", "activation", False),
+    ], "and no callback tells the bank of it"
 
 
 # what is read

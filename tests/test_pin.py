@@ -151,7 +151,12 @@ def test_a_wrong_old_pin_is_a_try_like_any_other(
     for count in (2, 3):
         assert code(lambda: phone.change_pin(old_pin="000000", new_pin=NEW_PIN)) == "PROOF_REFUSED"
         assert bank.get(phone).binding.failures == failures_of_subject(database, phone) == count
-    assert bank.history(phone)[1:] == [("LOCK", "LOCKED", "failures")]
+    assert bank.history(phone)[1:] == [
+        ("FAILTRY", "ACTIVE", "approval"),
+        ("FAILTRY", "ACTIVE", "pin-change"),
+        ("FAILTRY", "ACTIVE", "pin-change"),
+        ("LOCK", "LOCKED", "failures"),
+    ]
     assert code(lambda: phone.change_pin(old_pin=PIN, new_pin=NEW_PIN)) == "DEVICE_LOCKED"
     bank.unlock(phone)
     assert phone.change_pin(old_pin=PIN, new_pin=NEW_PIN).state == "ACTIVE"
@@ -184,6 +189,7 @@ def test_without_possession_nobody_s_try_is_burnt_and_nothing_is_told(
     assert change(phone, **NOT_POSSESSED[case](phone)) == "PROOF_REFUSED"
     assert bank.get(phone).binding.failures == spent
     assert bank.get(phone).binding.pin_version == 0
+    assert bank.history(phone)[-1] == ("FAILTRY", "ACTIVE", "possession")
     assert change(phone) == "OK"
 
 
@@ -452,7 +458,9 @@ def test_wrong_codes_are_counted_and_end_the_reset(bank: Bank, phone: Authentica
         assert reset(phone, wrong(opened.code)) == "PROOF_REFUSED"
     assert reset(phone, opened.code) == "PROOF_REFUSED"
     assert bank.ask("get_pin_reset", pin_reset_id=opened.id).state is PinResetState.BLOCKED
-    assert bank.history(phone)[-1] == ("BLOCKPINRESET", "ACTIVE", "failures")
+    failed = ("FAILTRY", "ACTIVE", "pin-reset")
+    blocked = ("BLOCKPINRESET", "ACTIVE", "failures")
+    assert bank.history(phone)[2:] == [failed, failed, failed, blocked, failed]
     assert bank.get(phone).binding.failures == 0, "a code is no PIN"
     again = start(bank, phone, request_id="r-2")
     assert again.code != opened.code

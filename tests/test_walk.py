@@ -443,6 +443,8 @@ def test_without_possession_no_try_is_burnt(walk: Walk, phone: Authenticator) ->
     for _ in range(10):
         with pytest.raises(AssertionRefused):
             decide(walk, phone, transaction_id, forged)
+    history = walk.store.history(walk.tenant, phone.device.binding_id, after=None, limit=99)
+    assert [entry.reason for entry in history if entry.event == "FAILTRY"] == ["possession"] * 10
     assert decide(walk, phone, transaction_id, answer) is State.COMPLETED
 
 

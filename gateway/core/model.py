@@ -92,6 +92,17 @@ class DeviceEvent(StrEnum):
     BLOCK_PIN_RESET = "BLOCKPINRESET"  # too many wrong codes
     RESET_PIN = "RESETPIN"  # the device has a new PIN, and what failures had locked is open
     REVOKE = "REVOKE"
+    FAIL_TRY = "FAILTRY"  # what should have proven the person or the device was wrong
+
+
+class FailedTry(StrEnum):
+    """What a failed try was for; the word stands beside FAILTRY. All but the last are counted."""
+
+    ACTIVATION = "activation"  # in the history of a registration: a wrong code, or a proof
+    APPROVAL = "approval"  # a wrong PIN or number
+    PIN_CHANGE = "pin-change"  # a wrong old PIN
+    PIN_RESET = "pin-reset"  # a wrong code, or one that nobody offered
+    POSSESSION = "possession"  # not signed by the device's signing key: nobody's try was burnt
 
 
 class PinResetState(StrEnum):
@@ -321,13 +332,14 @@ class RawAssertion:
     """What the subject typed where the profile demands number matching. Never stored."""
 
 
-def uuid7(at: datetime) -> UUID:
-    """A UUIDv7 (RFC 9562 section 5.7) of the given time and 74 random bits."""
+def uuid7(at: datetime, *, first: bool = False) -> UUID:
+    """A UUIDv7 (RFC 9562 section 5.7) of the given time and 73 random bits and more.
+
+    The ``first`` of a millisecond lies before all others: for an event that leads to another at once.
+    """
     milliseconds = int(at.timestamp() * 1000) & (1 << 48) - 1
-    random = secrets.randbits(74)
-    return UUID(
-        int=milliseconds << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & (1 << 62) - 1
-    )
+    rand_a = 0 if first else 1 + secrets.randbelow(0xFFF)
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | secrets.randbits(62))
 
 
 def utc_now() -> datetime:

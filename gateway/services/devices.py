@@ -41,6 +41,7 @@ from gateway.core.model import (
     Caller,
     DeviceBinding,
     Factor,
+    FailedTry,
     HistoryEntry,
     LockReason,
     PinReset,
@@ -236,6 +237,7 @@ def change_pin(
     except ProofRefused:
         # What a wrong PIN costs, and nothing counted: time does not tell which element failed (4(3)(a)).
         gw.store.reserve_try(tenant, device.id, max_failures=limit, feigned=True)
+        gw.store.failed_try(tenant, device.id, reason=FailedTry.POSSESSION, at=at)
         gw.store.lock_if_spent(tenant, device.id, max_failures=limit, at=at)
         raise
     if gw.store.reserve_try(tenant, device.id, max_failures=limit) is None:
@@ -247,6 +249,7 @@ def change_pin(
     try:
         verify_knowledge(new, pin_signature=pin_signature, binding=device)
     except ProofRefused:
+        gw.store.failed_try(tenant, device.id, reason=FailedTry.PIN_CHANGE, at=at)
         gw.store.lock_if_spent(tenant, device.id, max_failures=limit, at=at)
         raise
     if not gw.store.change_pin(device, pin_key=new.key, at=at):
@@ -265,13 +268,16 @@ def reset_pin(
     try:
         new = verify_new_pin(order, expected_purpose=Purpose.PIN_RESET, binding=device, at=at)
     except ProofRefused:
-        # what a wrong code costs: a write
+        # what a wrong code costs: two writes
         gw.store.reserve_try(device.relying_party, device.id, max_failures=limit, feigned=True)
+        gw.store.failed_try(device.relying_party, device.id, reason=FailedTry.POSSESSION, at=at)
         raise
     reset = gw.store.reserve_pin_reset_try(device.relying_party, device.id, max_failures=limit, at=at)
     if reset is None:
+        gw.store.failed_try(device.relying_party, device.id, reason=FailedTry.PIN_RESET, at=at)
         raise ProofRefused()
     if not hmac.compare_digest(gw.activation.code(reset.id).encode(), code.encode()):
+        gw.store.failed_try(device.relying_party, device.id, reason=FailedTry.PIN_RESET, at=at)
         if reset.failures >= limit:
             gw.store.block_pin_reset(reset, at=at)
         raise ProofRefused()

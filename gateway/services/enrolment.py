@@ -53,6 +53,7 @@ from gateway.core.model import (
     BindingState,
     Caller,
     DeviceBinding,
+    FailedTry,
     IdentityAttribute,
     Registration,
     RegistrationPurpose,
@@ -290,6 +291,7 @@ def activate(gw: Gateway, relying_party: str, *, request: ActivationRequest, at:
     try:
         return _bind(gw, registration, request=request, name=name, at=at)
     except (ActivationRefused, AttestationRefused, DeviceLimitReached):
+        gw.store.failed_try(relying_party, registration.id, reason=FailedTry.ACTIVATION, at=at)
         if registration.failures >= gw.activation.max_failures:
             gw.store.block_registration(relying_party, registration.id, at=at)
         raise

@@ -33,6 +33,7 @@ from gateway.core.model import (
     Decision,
     DeviceBinding,
     Factor,
+    FailedTry,
     RawAssertion,
 )
 from gateway.core.profile import SignatureProfile, acr_of, parse_profile
@@ -150,6 +151,8 @@ def decide(
         if approved and numbered and not numbers_match(gw, transaction, assertion.match_number):
             raise AssertionRefused()
     except AssertionRefused:
+        why = FailedTry.POSSESSION if feigned else FailedTry.APPROVAL
+        gw.store.failed_try(device.relying_party, device.id, reason=why, at=at)
         if tried:
             gw.store.lock_if_spent(device.relying_party, device.id, max_failures=profile.max_failures, at=at)
         raise

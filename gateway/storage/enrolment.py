@@ -21,6 +21,7 @@ from gateway.core.errors import Conflict, DeviceLimitReached, MisuseError, Reque
 from gateway.core.model import (
     DeviceBinding,
     DeviceEvent,
+    FailedTry,
     LockReason,
     Registration,
     RegistrationPurpose,
@@ -486,4 +487,15 @@ class EnrolmentQueries(Queries):
             event=DeviceEvent.LOCK,
             at=at,
             reason=LockReason.FAILURES,
+        )
+
+    def failed_try(self, relying_party: str, entity_id: UUID, *, reason: FailedTry, at: datetime) -> None:
+        entity = "registration" if reason is FailedTry.ACTIVATION else "binding"
+        self._pool.run(
+            relying_party,
+            f"""{EVENT} SELECT relying_party, %(event)s, '{entity}', id, '{DeviceEvent.FAIL_TRY}', state,
+                %(reason)s, %(at)s
+            FROM {entity} WHERE relying_party = %(rp)s AND id = %(id)s FOR NO KEY UPDATE
+            ON CONFLICT DO NOTHING""",
+            {"event": uuid7(at, first=True), "id": entity_id, "reason": str(reason), "at": at},
         )

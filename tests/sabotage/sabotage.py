@@ -125,6 +125,7 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/outbound/callback.py": (_CALLBACKS,),
     "gateway/storage/migrations/0002*.sql": (("test_guards_schema", "test_kinds"), _STORE),
     "gateway/storage/migrations/0003*.sql": (("test_guards_schema", "test_storage_protection"), _CALLBACKS),
+    "gateway/storage/migrations/0008*.sql": (("test_guards_store",), _CALLBACKS),
     "gateway/storage/migrations/*.sql": (
         ("test_guards_schema", "test_storage_protection"),
         ("test_storage_store", "test_storage_races", "test_storage_migrate"),
