@@ -298,7 +298,14 @@ def execute(command: Sequence[str], *, folder: str, env: dict[str, str], seconds
 def admit(client: Client, live: Live) -> str:
     """Makes the client a caller with every right; its secret."""
     secret = new_caller_secret()
-    about = caller_file(client.caller, relying_party=RELYING_PARTY, secret=secret, rights=sorted(OPERATIONS))
+    about = caller_file(
+        client.caller,
+        relying_party=RELYING_PARTY,
+        authentication="username",
+        secret=secret,
+        certificates=[],
+        rights=sorted(OPERATIONS),
+    )
     write_secret(live.folder / "callers" / f"{client.caller}.toml", about.encode())
     return secret
 
