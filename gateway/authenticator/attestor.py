@@ -54,12 +54,14 @@ class Description:
     signer: bytes = bytes(32)
     enforced_by_software: bool = False
     """Where the entries of the key stand: in the list that proves nothing."""
-    more: dict[int, bytes] = field(default_factory=dict)
-    """Entries of the hardware's list, by tag, as they shall be."""
+    enforced: dict[int, bytes | None] = field(default_factory=dict)
+    claimed: dict[int, bytes] = field(default_factory=dict)
+    """Entries of the hardware's list and of the software's, by tag, as they shall be."""
 
     def der(self, challenge: bytes) -> bytes:
         key = self._entries()
         app = {} if self.package is None else {tags.APPLICATION_ID: self._application()}
+        app |= self.claimed
         software, hardware = ({**key, **app}, {}) if self.enforced_by_software else (app, key)
         return _sequence(
             der.write_number(_VERSION),
@@ -89,7 +91,7 @@ class Description:
             tags.ALL_APPLICATIONS: null if self.all_applications else None,
             tags.ORIGIN: der.write_number(self.origin),
             tags.ROOT_OF_TRUST: self._root_of_trust() if self.with_root_of_trust else None,
-            **self.more,
+            **self.enforced,
         }
         return {tag: entry for tag, entry in entries.items() if entry is not None}
 

@@ -86,21 +86,22 @@ def judge(
 
 def _extension(chain: list[x509.Certificate]) -> bytes:
     """3: the description of the key, in its own certificate alone."""
-    own, *others = ([e.value for e in c.extensions if e.oid == EXTENSION] for c in chain)
+    own: list[bytes]
+    own, *others = ([e.value.public_bytes() for e in c.extensions if e.oid == EXTENSION] for c in chain)
     if any(others):
         raise _not("by hardware alone: an attested key issued a certificate of it")
-    if not own or not isinstance(own[0], x509.UnrecognizedExtension):
+    if not own:
         raise _not("with a description of the key")
-    if len(own[0].value) > _MAX_EXTENSION_BYTES:
+    if len(own[0]) > _MAX_EXTENSION_BYTES:
         raise _unreadable()
-    return own[0].value
+    return own[0]
 
 
 def _describe(
     description: der.Value, *, expected_challenge: bytes, policy: AttestationPolicy
 ) -> tuple[str, str]:
-    version, level, keystore_version, keystore_level, challenge, unique_id, software, hardware = _exactly(
-        description, 8
+    version, level, keystore_version, keystore_level, challenge, unique_id, software, hardware = (
+        description.items(at_most=8)
     )
     version.number(), keystore_version.number(), unique_id.octets()
     claimed, enforced = _authorizations(software), _authorizations(hardware)
@@ -173,9 +174,9 @@ def _of_an_app(claimed: _Authorizations, *, applications: frozenset[tuple[str, b
         return
     if APPLICATION_ID not in claimed:
         raise _not("of an app")
-    packages, signers = _exactly(der.read(claimed[APPLICATION_ID].octets()), 2)
+    packages, signers = der.read(claimed[APPLICATION_ID].octets()).items(at_most=2)
     made_by = {
-        (_exactly(package, 2)[0].octets(), signer.octets())
+        (_name(*package.items(at_most=2)), signer.octets())
         for package in packages.items(der.SET, at_most=_MAX_ENTRIES)
         for signer in signers.items(der.SET, at_most=_MAX_ENTRIES)
     }
@@ -183,11 +184,10 @@ def _of_an_app(claimed: _Authorizations, *, applications: frozenset[tuple[str, b
         raise _not("of an app that is accepted")
 
 
-def _exactly(value: der.Value, count: int) -> list[der.Value]:
-    items = value.items(at_most=count)
-    if len(items) != count:
-        raise ValueError("fewer values than there must be")
-    return items
+def _name(*package: der.Value) -> bytes:
+    name, version = package
+    version.number()
+    return name.octets()
 
 
 def _unreadable() -> Finding:

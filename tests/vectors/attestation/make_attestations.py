@@ -157,13 +157,22 @@ def graded() -> Iterator[Vector]:
         ("auth-timeout", "one proof serves many uses", ("tee", ""), {"auth_timeout": 30}),
         ("auth-timeout-zero", "each single use", ("tee", "biometric"), {"auth_timeout": 0}),
         ("on-body", "open as long as it is carried", ("tee", ""), {"auth_timeout": 0, "on_body": True}),
-        ("unknown-tag", "a tag of a later version", ("tee", "biometric"), {"more": {799: NULL}}),
+        ("unknown-tag", "a tag of a later version", ("tee", "biometric"), {"enforced": {799: NULL}}),
     ):
         yield Vector(name, described(**change), proves, says)
 
 
 def described(**change: Any) -> bytes:
     return Phone(description=replace(Description(), **change)).attest()
+
+
+def package(name: str, *more: bytes) -> bytes:
+    return sequence(der.write(name.encode(), tag=der.OCTET_STRING), der.write_number(1), *more)
+
+
+def application(packages: bytes, signer: bytes) -> bytes:
+    signers = der.write(der.write(signer, tag=der.OCTET_STRING), tag=der.SET)
+    return der.write(sequence(der.write(packages, tag=der.SET), signers), tag=der.OCTET_STRING)
 
 
 def properties() -> Iterator[Vector]:
@@ -186,6 +195,13 @@ def properties() -> Iterator[Vector]:
         ("digest-none", "anything that is 32 bytes long is signed", {"digests": (0,)}),
         ("digest-more", "another digest as well", {"digests": (0, 4)}),
         ("all-applications", "every app may use the key", {"all_applications": True}),
+        (
+            "all-applications-by-software",
+            "every app, says software",
+            {"claimed": {tags.ALL_APPLICATIONS: NULL}},
+        ),
+        ("origin-missing", "nothing says where it was made", {"enforced": {tags.ORIGIN: None}}),
+        ("digest-missing", "no digest is named", {"enforced": {tags.DIGEST: None}}),
         ("user-unclear", "neither free nor whom it asks", {"user_auth_type": None}),
         ("user-and-nobody", "free, and whom it asks", {"no_auth_required": True}),
         ("user-unknown", "somebody else", {"user_auth_type": 4}),
@@ -198,6 +214,16 @@ def properties() -> Iterator[Vector]:
         ("application-other", "another package", {"package": "org.example.other"}),
         ("application-other-signer", "repackaged", {"signer": b"\1" * 32}),
         ("application-missing", "no app is named", {"package": None}),
+        (
+            "application-of-nobody",
+            "a list of no packages",
+            {"claimed": {tags.APPLICATION_ID: application(b"", SIGNER)}},
+        ),
+        (
+            "application-second-package",
+            "one more package",
+            {"claimed": {tags.APPLICATION_ID: application(package("a.b") + package(APP), SIGNER)}},
+        ),
     ):
         yield Vector(name, described(**change), NOT, says, applications=listed)
     software = {"level": 0, "keystore_level": 0, "package": "org.example.other"}
@@ -300,27 +326,70 @@ def chains() -> Iterator[Vector]:
 def bytes_of_it() -> Iterator[Vector]:
     data = Phone().attest()
     certificates = chain_of(data)
-    described = Description().der(CHALLENGE)
-    fields = [value.encoded for value in der.read(described).items(at_most=8)]
+    whole = Description().der(CHALLENGE)
+    fields = [value.encoded for value in der.read(whole).items(at_most=8)]
     hardware = der.read(fields[7]).items(at_most=64)
     yield Vector("trailing-bytes", data + b"\0", FORMAT, "a byte after the object")
-    yield Vector("trailing-bytes-in-description", leaf(described + b"\0"), FORMAT, "a byte after it")
+    yield Vector("trailing-bytes-in-description", leaf(whole + b"\0"), FORMAT, "a byte after it")
     yield Vector("trailing-field-in-description", leaf(sequence(*fields, NULL)), FORMAT, "a ninth field")
     yield Vector("description-short", leaf(sequence(*fields[:-1])), FORMAT, "seven fields")
     yield Vector("description-empty", leaf(b""), FORMAT, "no description")
     twice = sequence(*(entry.encoded for entry in (hardware[0], *hardware)))
     yield Vector("tag-twice", leaf(sequence(*fields[:7], twice)), FORMAT, "a tag stands twice")
-    ber = described[:1] + b"\x83\x00" + described[2:]
-    assert described[1] == 0x82
+    ber = whole[:1] + b"\x83\x00" + whole[2:]
+    assert whole[1] == 0x82
     yield Vector("length-not-minimal", leaf(ber), FORMAT, "BER, and not DER")
-    endless = b"\x30\x80" + described[4:] + b"\0\0"
+    endless = b"\x30\x80" + whole[4:] + b"\0\0"
     yield Vector("length-indefinite", leaf(endless), FORMAT, "BER, and not DER")
-    locked = described.replace(b"\x01\x01\xff", b"\x01\x01\x01")
+    locked = whole.replace(b"\x01\x01\xff", b"\x01\x01\x01")
     yield Vector("boolean-01", leaf(locked), FORMAT, "BER, and not DER")
     spare = sequence(der.write(b"\x00\x01", tag=der.INTEGER), *fields[1:])
     yield Vector("integer-not-minimal", leaf(spare), FORMAT, "BER, and not DER")
     negative = sequence(der.write(b"\xff", tag=der.INTEGER), *fields[1:])
     yield Vector("integer-negative", leaf(negative), FORMAT, "a version below nothing")
+    long = sequence(der.write(b"\1" + bytes(8), tag=der.INTEGER), *fields[1:])
+    yield Vector("integer-of-9-bytes", leaf(long), FORMAT, "a version beyond all bounds")
+    yield Vector(
+        "integer-empty", leaf(sequence(der.write(b"", tag=der.INTEGER), *fields[1:])), FORMAT, "no number"
+    )
+    yield Vector(
+        "unique-id-of-another-type", leaf(sequence(*fields[:5], NULL, *fields[6:])), FORMAT, "no octets"
+    )
+    yield Vector(
+        "level-of-another-type",
+        leaf(sequence(fields[0], der.write_number(1), *fields[2:])),
+        FORMAT,
+        "an INTEGER for an ENUMERATED",
+    )
+    free = {"user_auth_type": None, "enforced": {tags.NO_AUTH_REQUIRED: der.write(b"", tag=der.OCTET_STRING)}}
+    yield Vector("null-of-another-type", described(**free), FORMAT, "octets for a NULL")
+    full = {"user_auth_type": None, "enforced": {tags.NO_AUTH_REQUIRED: der.write(b"\1", tag=der.NULL)}}
+    yield Vector("null-of-something", described(**full), FORMAT, "a NULL that holds something")
+    boot_key = sequence(
+        der.write_number(1), der.write(b"\xff", tag=der.BOOLEAN), der.write_number(0, tag=der.ENUMERATED)
+    )
+    yield Vector(
+        "boot-key-of-another-type",
+        described(enforced={tags.ROOT_OF_TRUST: boot_key}),
+        FORMAT,
+        "a number for the boot key",
+    )
+    unsorted = der.write(der.write_number(4) + der.write_number(2), tag=der.SET)
+    yield Vector("set-unsorted", described(enforced={tags.DIGEST: unsorted}), FORMAT, "BER, and not DER")
+    for name, as_it_is, says in (
+        ("entry-universal", der.write(NULL, tag=der.SEQUENCE), "an entry without a tag of its own"),
+        ("entry-primitive", b"\x81\x00", "an implicit tag"),
+    ):
+        odd = sequence(*(entry.encoded for entry in hardware), as_it_is)
+        yield Vector(name, leaf(sequence(*fields[:7], odd)), FORMAT, says)
+    apps = {tags.APPLICATION_ID: application(package(APP, NULL), SIGNER)}
+    yield Vector(
+        "application-of-another-shape",
+        described(claimed=apps),
+        FORMAT,
+        "a third field of a package",
+        applications=[(APP, SIGNER)],
+    )
     huge = sequence(*fields[:5], der.write(bytes(8000), tag=der.OCTET_STRING), *fields[6:])
     yield Vector("huge-extension", leaf(huge), FORMAT, "a description of 8 KB")
     nested = b""
@@ -337,8 +406,8 @@ def bytes_of_it() -> Iterator[Vector]:
     yield Vector("certificates-1000-empty", sequence(*[sequence()] * 1000), FORMAT, "a thousand of nothing")
     yield Vector("certificate-garbage", sequence(certificates[0], b"\x30\x03\x02\x01\x01"), FORMAT, "not one")
     yield Vector("not-der", b"-----BEGIN CERTIFICATE-----", FORMAT, "PEM")
-    pair = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), described)
-    as_other = leaf(described, extra=[(pair, False)])
+    pair = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), whole)
+    as_other = leaf(whole, extra=[(pair, False)])
     oid = tags.EXTENSION.dotted_string
     assert oid == "1.3.6.1.4.1.11129.2.1.17"
     yield Vector("good-with-another-extension", as_other, ("tee", "biometric"), "one more extension")
@@ -402,7 +471,8 @@ def files() -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
+    written = files()
     for file in (*HERE.glob("*.der"), *HERE.glob("*.pem")):
         file.unlink()
-    for file_name, file_data in files().items():
+    for file_name, file_data in written.items():
         (HERE / file_name).write_bytes(file_data)
