@@ -154,7 +154,16 @@ def test_a_status_list_names_serial_numbers() -> None:
     assert parse_status_list(json.dumps(listed).encode()) == {0xC0FFEE, 1}
     assert parse_status_list(b'{"entries": {}}') == frozenset()
     for wrong in (
-        *(b"", b"[]", b"{}", b"[" * 100_000, b'{"entries": 1}', b'{"entries": ["1"]}', b'{"entries": "ab"}'),
+        *(
+            b'{"entries": []}',
+            b"",
+            b"[]",
+            b"{}",
+            b"[" * 100_000,
+            b'{"entries": 1}',
+            b'{"entries": ["1"]}',
+            b'{"entries": "ab"}',
+        ),
         *(
             b'{"entries": {"C0": {"status": "REVOKED"}}}',
             b'{"entries": {"c0": {}}}',

@@ -58,8 +58,8 @@ def judge(
         return Attestation(NONE, "software")
     if format_ not in FORMATS or activation_id is None:
         raise Finding(SubIndication.SIG_CONSTRAINTS_FAILURE, "an attestation of no format that is known here")
-    if not 0 < len(object_) <= MAX_OBJECT_BYTES:
-        raise Finding(SubIndication.FORMAT_FAILURE, "the attestation is empty or too large")
+    if len(object_) > MAX_OBJECT_BYTES:
+        raise Finding(SubIndication.FORMAT_FAILURE, "the attestation is too large")
     level, user_verification = FORMATS[format_](
         object_,
         expected_challenge=challenge(

@@ -166,8 +166,8 @@ def described(**change: Any) -> bytes:
     return Phone(description=replace(Description(), **change)).attest()
 
 
-def package(name: str, *more: bytes) -> bytes:
-    return sequence(der.write(name.encode(), tag=der.OCTET_STRING), der.write_number(1), *more)
+def package(name: str, *fields: bytes) -> bytes:
+    return sequence(der.write(name.encode(), tag=der.OCTET_STRING), *(fields or (der.write_number(1),)))
 
 
 def application(packages: bytes, signer: bytes) -> bytes:
@@ -378,18 +378,16 @@ def bytes_of_it() -> Iterator[Vector]:
     yield Vector("set-unsorted", described(enforced={tags.DIGEST: unsorted}), FORMAT, "BER, and not DER")
     for name, as_it_is, says in (
         ("entry-universal", der.write(NULL, tag=der.SEQUENCE), "an entry without a tag of its own"),
-        ("entry-primitive", b"\x81\x00", "an implicit tag"),
+        ("entry-primitive", b"\x8f\x02" + NULL, "an implicit tag"),
     ):
         odd = sequence(*(entry.encoded for entry in hardware), as_it_is)
         yield Vector(name, leaf(sequence(*fields[:7], odd)), FORMAT, says)
-    apps = {tags.APPLICATION_ID: application(package(APP, NULL), SIGNER)}
-    yield Vector(
-        "application-of-another-shape",
-        described(claimed=apps),
-        FORMAT,
-        "a third field of a package",
-        applications=[(APP, SIGNER)],
-    )
+    for name, odd_fields, says in (
+        ("application-longer", (der.write_number(1), NULL), "a third field of a package"),
+        ("application-version-of-another-type", (NULL,), "a version that is no number"),
+    ):
+        apps = {tags.APPLICATION_ID: application(package(APP, *odd_fields), SIGNER)}
+        yield Vector(name, described(claimed=apps), FORMAT, says, applications=[(APP, SIGNER)])
     huge = sequence(*fields[:5], der.write(bytes(8000), tag=der.OCTET_STRING), *fields[6:])
     yield Vector("huge-extension", leaf(huge), FORMAT, "a description of 8 KB")
     nested = b""
@@ -397,8 +395,9 @@ def bytes_of_it() -> Iterator[Vector]:
         nested = sequence(nested)
     yield Vector("nested-900", leaf(nested), FORMAT, "900 values, each in the next")
     yield Vector("nested-object", nested, FORMAT, "900 values, each in the next, and no certificate")
-    many = sequence(*(der.write(NULL, tag=tag, context=True) for tag in range(1, 400)))
-    yield Vector("many-tags", leaf(sequence(*fields[:7], many)), FORMAT, "399 entries")
+    more = (der.write(NULL, tag=tag, context=True) for tag in range(800, 1200))
+    many = sequence(*(entry.encoded for entry in hardware), *more)
+    yield Vector("many-tags", leaf(sequence(*fields[:7], many)), FORMAT, "400 entries more")
     yield Vector("empty", b"", FORMAT, "no bytes")
     yield Vector("no-certificate", sequence(), FORMAT, "an empty list")
     yield Vector("not-a-certificate", sequence(sequence()), FORMAT, "a list of something else")
@@ -418,6 +417,9 @@ def unkept() -> Iterator[Vector]:
     certificates = chain_of(Phone().attest())
     yield Vector("certificates-1000", sequence(certificates[0], *[CA.der] * 1000), FORMAT, "1000 of them")
     yield Vector("megabyte", leaf(bytes(1_000_000)), FORMAT, "a description of 1 MB")
+    padding = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), bytes(17_000))
+    padded = f.certify("VECTORS Attestation CA#padded", issuer=ROOT, ca=True, extra=[(padding, False)])
+    yield Vector("padded", Phone((padded, ROOT)).attest(), FORMAT, "a CA's certificate of 17 KB")
     yield Vector("bytes-16385", der.write(bytes(16_381), tag=der.SEQUENCE), FORMAT, "a byte too many")
 
 
