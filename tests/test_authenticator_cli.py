@@ -8,6 +8,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,13 @@ from walk import PIN, TEXT, Walk
 from gateway.authenticator import cli
 from gateway.authenticator.errors import KeystoreError
 from gateway.authenticator.keystore import MAGIC, Device, Keystore
+from gateway.core.attestation.policy import AttestationPolicy
 from gateway.core.canonical import b64
+from gateway.core.certpath import parse_trust
 from gateway.core.keys import spki_of
-from gateway.core.model import Decision, format_time
+from gateway.core.model import Decision, Factor, format_time, utc_now
 from gateway.core.shown import MARKDOWN
+from gateway.sandbox import make_sandbox
 from gateway.services import devices
 
 PASSPHRASE = "correct horse"
@@ -287,6 +291,25 @@ def test_secrets_come_from_a_file_before_the_environment_and_from_a_prompt_witho
     monkeypatch.setattr("getpass.getpass", lambda prompt: asked.append(prompt) or PIN)
     assert shell("approve", str(started.id))[-1] == "COMPLETED"
     assert asked == ["PIN: "]
+
+
+def test_a_sandbox_attests_on_the_command_line(shell: Shell, tmp_path: Path) -> None:
+    make_sandbox(tmp_path / "sandbox", port=8765, at=utc_now())
+    attested = ("--unsafe-attestation", str(tmp_path / "sandbox"))
+    with pytest.warns(UserWarning, match="UnsafeAttestor"):
+        shell.activate(*attested, status=1)
+    assert "ATTESTATION_REFUSED" in shell.err
+    roots = parse_trust((tmp_path / "sandbox" / "keys" / "attestation-roots.pem").read_bytes()).anchors
+    bank = shell.bank
+    profile = replace(bank.profile, factors=(Factor.DEVICE, Factor.BIOMETRIC), hardware_key=True)
+    bank.reload(
+        attestation=AttestationPolicy(roots),
+        trust=replace(bank.gateway.trust, attestation_roots=roots),
+        profiles={profile.id: profile},
+    )
+    with pytest.warns(UserWarning, match="UnsafeAttestor"):
+        shell.activate(*attested)
+    assert shell("approve", str(bank.start().id))[-1] == "COMPLETED"
 
 
 def test_an_activation_never_overwrites_a_keystore(shell: Shell) -> None:
