@@ -26,7 +26,7 @@ class Rate:
     """At once, with a whole budget."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.per_second <= MAX_PER_SECOND:
+        if self.per_second > MAX_PER_SECOND:
             raise ValueError(f"1 to {MAX_PER_SECOND} a second")
         if not 1 <= self.burst <= MEMORY_SECONDS * self.per_second:
             raise ValueError(f"a burst of 1 to what {MEMORY_SECONDS} seconds bring")
