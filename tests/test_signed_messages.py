@@ -6,7 +6,7 @@ import base64
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -263,6 +263,8 @@ SECOND = timedelta(seconds=1)
         (-timedelta(seconds=121), timedelta(minutes=1), "NOT_AUTHENTICATED"),
         (timedelta(0), timedelta(0), "NOT_AUTHENTICATED"),
         (timedelta(0), -SECOND, "NOT_AUTHENTICATED"),
+        (datetime(9999, 12, 31, 23, 58, tzinfo=UTC) - NOW, timedelta(minutes=1), "NOT_AUTHENTICATED"),
+        (datetime(1, 1, 1, tzinfo=UTC) - NOW, timedelta(minutes=1), "NOT_AUTHENTICATED"),
     ],
 )
 def test_a_message_is_of_now(bank: Bank, created: timedelta, lifetime: timedelta, outcome: str) -> None:

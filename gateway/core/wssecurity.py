@@ -297,9 +297,9 @@ def verify_message(
             raise NotSigned("a node differs from what was signed")
     if not pin.certificate.not_valid_before_utc <= at <= pin.certificate.not_valid_after_utc:
         raise NotSigned("the certificate is not valid now")
-    if not unverified.created < unverified.expires <= unverified.created + min(window, MAX_WINDOW):
+    if not timedelta(0) < unverified.expires - unverified.created <= min(window, MAX_WINDOW):
         raise NotSigned("the Timestamp's window is none, or too long")
-    if not unverified.created - skew <= at < unverified.expires + skew:
+    if not (unverified.created <= at + skew and at - skew < unverified.expires):
         raise NotSigned("the Timestamp is not of now")
     if unverified.message_id is None:
         replay_key = hashlib.sha256(b"SignedInfo:" + unverified.signed_info)
