@@ -328,9 +328,10 @@ def test_what_our_verifier_does_not_pass_is_never_stored(walk: Walk, phone: Auth
 
 def test_expiry_is_seen_on_read(walk: Walk, phone: Authenticator, events: Events) -> None:
     transaction_id = walk.claimed(phone)
-    walk.clock.ahead = timedelta(seconds=299)
+    walk.clock.stopped = walk.get(transaction_id).expires_at
+    walk.clock.ahead = timedelta(seconds=-1)
     assert walk.get(transaction_id).state is State.PENDING
-    walk.clock.ahead = timedelta(seconds=301)
+    walk.clock.ahead = timedelta(seconds=1)
     assert walk.get(transaction_id).state is State.EXPIRED
     assert events(transaction_id)["EXPIRE"] == 1
     with pytest.raises(TransactionExpired):

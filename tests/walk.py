@@ -42,12 +42,13 @@ TEXT = "I borrow € 348.500,00 from Demo Bank.\nAgreed & accepted: Zoë Ångstr
 
 @dataclass
 class Clock:
-    """The system's clock, and what a test adds to it."""
+    """The system's clock, and what a test adds to it; or one that stands, for what happens at a very moment."""
 
     ahead: timedelta = timedelta()
+    stopped: datetime | None = None
 
     def now(self) -> datetime:
-        return utc_now() + self.ahead
+        return (self.stopped or utc_now()) + self.ahead
 
 
 @dataclass
