@@ -24,8 +24,9 @@ test: .venv/ready ## The whole suite, on a real Postgres
 foreign: .venv/ready ## Fresh evidence before judges that are not ours: xmlsec1, signxml, the JDK, EU DSS
 	@$(BIN)/python tests/interop/foreign.py $(ARGS)
 
-interop: .venv/ready ## Stock SOAP clients of seven stacks against a live gateway
+interop: .venv/ready ## Stock SOAP clients, and those that sign, against a live gateway
 	@$(BIN)/python tests/interop/run.py $(ARGS)
+	@$(BIN)/python tests/interop/callers.py $(ARGS)
 
 day: .venv/ready ## A bank's day, 200 customers: each answer has its audit row, and each row its answer
 	@$(BIN)/python tests/day/day.py $(ARGS)

@@ -66,3 +66,21 @@ def test_links_lead_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+FENCED = re.compile(r"(?:<!-- (tests/interop/\S+) -->\n+)?^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+SAMPLES = [
+    pytest.param(source, code, id=f"{page.stem}-{number}")
+    for page in sorted((ROOT / "docs" / "stacks").glob("*.md"))
+    for number, (source, language, code) in enumerate(FENCED.findall(page.read_text(encoding="utf-8")))
+    if language not in ("console", "sh", "text")
+]
+
+
+@pytest.mark.parametrize(("source", "code"), SAMPLES)
+def test_code_on_a_page_is_that_of_a_program_that_runs(source: str, code: str) -> None:
+    def lines(text: str) -> str:
+        return "\n".join(line.strip() for line in text.strip().splitlines())
+
+    assert source, "a block of code names its program in a comment before it"
+    assert f"\n{lines(code)}\n" in f"\n{lines((ROOT / source).read_text(encoding='utf-8'))}\n"

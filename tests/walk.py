@@ -42,7 +42,7 @@ TEXT = "I borrow € 348.500,00 from Demo Bank.\nAgreed & accepted: Zoë Ångstr
 
 @dataclass
 class Clock:
-    """The system's clock, and what a test adds to it; or one that stands, for what happens at a very moment."""
+    """The system's clock, and what a test adds to it; or one that stands, for a very moment."""
 
     ahead: timedelta = timedelta()
     stopped: datetime | None = None

@@ -19,7 +19,7 @@ from wire import Exchange
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "soap-clients.md"
-BEGIN, END = "<!-- matrix: tests/interop/run.py --write -->", "<!-- end of matrix -->"
+BEGIN, END = "<!-- matrix: as make interop wrote it -->", "<!-- end of matrix -->"
 _WSDL = {"wsdl": "http://schemas.xmlsoap.org/wsdl/"}
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
@@ -186,12 +186,12 @@ def block(tables: Sequence[Sequence[Sequence[str]]]) -> str:
     return "\n".join([*parts, END])
 
 
-def written() -> str:
+def written(page: Path = PAGE) -> str:
     """The block as the page has it."""
-    page = PAGE.read_text(encoding="utf-8")
-    return page[page.index(BEGIN) : page.index(END) + len(END)]
+    found = page.read_text(encoding="utf-8")
+    return found[found.index(BEGIN) : found.index(END) + len(END)]
 
 
-def write(text: str) -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(page.replace(written(), text), encoding="utf-8")
+def write(text: str, page: Path = PAGE) -> None:
+    found = page.read_text(encoding="utf-8")
+    page.write_text(found.replace(written(page), text), encoding="utf-8")

@@ -1,0 +1,304 @@
+"""Stock stacks that sign their messages, or stand behind mTLS, before one running gateway.
+
+The law: each stack is its own caller with its own certificate, calls the contract as it is served, and is
+tried in every game of ``meddler``. It must take the response and the fault as they were signed, and refuse
+both in every other game, over the gateway's signature alone; the gateway must have answered each time, or
+nothing was refused. Behind mTLS the games are those of certificates. A stack whose tools are missing is "not
+run", never "passed". Each program is a sample too; ``docs/stacks`` explains them.
+
+    python tests/interop/callers.py [--install] [--require] [--write] [FOLDER]...
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
+
+import matrix  # noqa: E402
+from cryptography import x509  # noqa: E402
+from cryptography.hazmat.primitives.serialization import (  # noqa: E402
+    BestAvailableEncryption,
+    Encoding,
+    load_pem_private_key,
+)
+from cryptography.hazmat.primitives.serialization.pkcs12 import (  # noqa: E402
+    PKCS12Certificate,
+    serialize_java_truststore,
+    serialize_key_and_certificates,
+)
+from live import Live, free_port, text  # noqa: E402
+from lxml import etree  # noqa: E402
+from meddler import GAMES, Answered, Meddler, meddler  # noqa: E402
+from run import CLIENT_SECONDS, FAILED, HERE, NONE, NOT_RUN, PASSED, ZONE, Client, execute, install, table  # noqa: E402
+from signed import Signer, signer, verify_answer  # noqa: E402
+
+from gateway.config import OPERATIONS  # noqa: E402
+from gateway.sandbox import RELYING_PARTY, caller_file, write_secret  # noqa: E402
+
+PAGE = matrix.ROOT / "docs" / "stacks" / "README.md"
+PASSWORD: Final = "changeit"
+"""Of key stores that live as long as one run."""
+RESPONSE, FAULT, UNKNOWN = "StartRegistration", "GetTransaction", "NOT_FOUND"
+"""What each program asks for, and the code of the fault that it must get."""
+SIGNED_GAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "1.1": (*GAMES, "repeated"),
+    "1.2": ("genuine", "changed"),
+}
+COLUMNS = (
+    "stack",
+    "key",
+    "1.1",
+    "1.2",
+    *(game for game in SIGNED_GAMES["1.1"] if game != "genuine"),
+    "remark",
+)
+NOT_NOTICED = "not noticed"
+
+
+@dataclass(frozen=True, slots=True)
+class Stack(Client):
+    """A client with a key."""
+
+    key: str = "rsa"
+    """Its kind, as ``signed.signer`` names it."""
+    query: str = "wsdl"
+    """What it asks the WSDL with."""
+    confirmed: bool = True
+    """Whether it holds an answer against its own question (SignatureConfirmation, RelatesTo)."""
+
+
+STACKS: Final = (
+    Stack("python-xmlsec", "xmlsec", (sys.executable, "signed.py"), remark="no SOAP library"),
+    Stack("python-xmlsec, P-256", "xmlsec", (sys.executable, "signed.py"), key="p256", remark="ECDSA"),
+)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one stack did, by column."""
+
+    stack: Stack
+    cells: dict[str, list[bool]] = field(default_factory=dict)
+    not_run: str | None = None
+    wrong: list[str] = field(default_factory=list)
+
+    def check(self, column: str, holds: bool, says: str) -> None:
+        self.cells.setdefault(column, []).append(holds)
+        if not holds:
+            self.wrong.append(f"{self.stack.name}, {column}: {says}")
+
+    def row(self) -> tuple[str, ...]:
+        if self.not_run is not None:
+            return (self.stack.name, *[NOT_RUN] * (len(COLUMNS) - 2), self.not_run)
+        cells = {c: PASSED if all(found) else FAILED for c, found in self.cells.items()}
+        if not self.stack.confirmed and cells.get("repeated") == PASSED:
+            cells["repeated"] = NOT_NOTICED
+        shown = (cells.get(column, NONE) for column in COLUMNS[2:-1])
+        return (self.stack.name, self.stack.key, *shown, self.stack.remark)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the stacks meet the gateway."""
+
+    folder: Path
+    live: Live
+    between: Meddler
+
+    @property
+    def gateway_certificate(self) -> Path:
+        return self.live.folder / "keys" / "message.pem"
+
+    def keys(self, stack: Stack) -> Path:
+        """The folder of its keys."""
+        return self.folder / stack.caller
+
+    def environment(self, stack: Stack) -> dict[str, str]:
+        keys = self.keys(stack)
+        return {
+            "GATEWAY_WSDL": f"{self.between.url}/soap/v1?{stack.query}",
+            "KEY": str(keys / "key.pem"),
+            "CERTIFICATE": str(keys / "certificate.pem"),
+            "GATEWAY_CERTIFICATE": str(self.gateway_certificate),
+            "KEYSTORE": str(keys / "key.p12"),
+            "TRUSTSTORE": str(keys / "trust.p12"),
+            "KEYSTORE_PASSWORD": PASSWORD,
+            "TZ": ZONE,
+        }
+
+
+@contextmanager
+def place(stacks: Sequence[Stack]) -> Iterator[Place]:
+    """A gateway that is told that the meddler is its public address, and that knows each stack."""
+    folder = Path(tempfile.mkdtemp(prefix="gateway-callers-"))
+    folder.chmod(0o755)
+    live = Live(folder / "sandbox", free_port())
+    live.folder.chmod(0o711)
+    try:
+        with meddler(live.port) as between:
+            file = live.folder / "gateway.toml"
+            file.write_text(
+                file.read_text().replace(f'public_url = "{live.url}"', f'public_url = "{between.url}"')
+            )
+            found = Place(folder, live, between)
+            for stack in stacks:
+                admit(stack, found)
+            live.start()
+            yield found
+    finally:
+        if live.process is not None and live.process.poll() is None:
+            live.stop()
+        shutil.rmtree(folder)
+
+
+def admit(stack: Stack, where: Place) -> None:
+    """Makes the stack a caller that signs, and writes its keys in every form that a stack may want."""
+    by, keys = signer(stack.caller, stack.key), where.keys(stack)
+    keys.mkdir()
+    write_keys(by, keys, trusted=x509.load_pem_x509_certificate(where.gateway_certificate.read_bytes()))
+    about = caller_file(
+        stack.caller,
+        relying_party=RELYING_PARTY,
+        authentication="x509",
+        secret=None,
+        certificates=[str(keys / "certificate.pem")],
+        rights=sorted(OPERATIONS),
+    )
+    write_secret(where.live.folder / "callers" / f"{stack.caller}.toml", about.encode())
+
+
+def write_keys(by: Signer, folder: Path, *, trusted: x509.Certificate) -> None:
+    sealed = BestAvailableEncryption(PASSWORD.encode())
+    key: Any = load_pem_private_key(by.key_pem, password=None)
+    (folder / "key.pem").write_bytes(by.key_pem)
+    (folder / "certificate.pem").write_bytes(by.certificate.public_bytes(Encoding.PEM))
+    (folder / "key.p12").write_bytes(
+        serialize_key_and_certificates(b"caller", key, by.certificate, None, sealed)
+    )
+    (folder / "trust.p12").write_bytes(
+        serialize_java_truststore([PKCS12Certificate(trusted, b"gateway")], sealed)
+    )
+
+
+def try_stack(stack: Stack, where: Place) -> Seen:
+    seen = Seen(stack, not_run=stack.missing())
+    if seen.not_run is not None:
+        return seen
+    env = where.environment(stack)
+    try:
+        for command in stack.build:
+            execute(command, folder=stack.folder, env=env, seconds=600)
+    except RuntimeError as error:
+        seen.check("1.1", False, str(error))
+        return seen
+    for version, games in SIGNED_GAMES.items():
+        for game in games:
+            column = version if game == "genuine" else game
+            where.between.game = game
+            where.between.taken()
+            who = f"{stack.caller}-{version}-{game}"
+            try:
+                said = run(stack, env={**env, "SOAP_VERSION": version, "EXTERNAL_REF": who})
+            except RuntimeError as error:
+                seen.check(column, False, f"SOAP {version}: {error}")
+                continue
+            taken = where.between.taken()
+            for wrong in answered(taken, where=where) or judge(said, taken, game=game, stack=stack):
+                seen.check(column, False, f"SOAP {version}: {wrong}")
+            seen.check(column, True, "")
+    return seen
+
+
+def run(stack: Stack, *, env: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What the program said; RuntimeError where it did not end well."""
+    printed = execute(stack.run, folder=stack.folder, env=dict(env), seconds=CLIENT_SECONDS)
+    try:
+        return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    except ValueError as error:
+        raise RuntimeError(f"it printed {printed[-500:]!r}") from error
+
+
+def answered(taken: Sequence[Answered], *, where: Place) -> list[str]:
+    """What is wrong with the gateway's own answers, as python-xmlsec sees them."""
+    by = x509.load_pem_x509_certificate(where.gateway_certificate.read_bytes())
+    asked = [one.operation for one in taken]
+    if asked != [RESPONSE, FAULT]:
+        return [f"it asked {asked}: {[one.answer[:2000] for one in taken][-1:]}"]
+    codes = [etree.fromstring(one.answer).findtext(".//{*}code") for one in taken]
+    if codes != [None, UNKNOWN]:
+        return [f"it was answered {codes}"]
+    wrong = []
+    for one in taken:
+        parts = set(verify_answer(one.answer, by))
+        if not {"Body", "Timestamp", "SignatureConfirmation"} <= parts:
+            wrong.append(f"the answer to {one.operation} signs {sorted(parts)}")
+    return wrong
+
+
+def judge(said: Sequence[dict[str, Any]], taken: Sequence[Answered], *, game: str, stack: Stack) -> list[str]:
+    """What is wrong with what a program made of its answers."""
+    taken_as_it_was = game == "genuine" or (game == "repeated" and not stack.confirmed)
+    wanted = ("response", "fault") if taken_as_it_was else ("refused", "refused")
+    if [line.get("operation") for line in said] != [RESPONSE, FAULT]:
+        return [f"it said {said}"]
+    wrong = [
+        f"{game}, {line['operation']}: {line}"
+        for line, kind in zip(said, wanted, strict=True)
+        if not line.get(kind)
+    ]
+    if game == "genuine" and not wrong:
+        registration = text(etree.fromstring(taken[0].answer), "registrationId")
+        if registration not in json.dumps(said[0]["response"]):
+            wrong.append(f"it read {said[0]['response']}")
+        if said[1]["fault"]["code"] != UNKNOWN:
+            wrong.append(f"it read {said[1]['fault']}")
+    return wrong
+
+
+def main() -> int:
+    folders = sorted({stack.folder for stack in STACKS})
+    parser = argparse.ArgumentParser(description="What signed calls worked with which stack.")
+    parser.add_argument(
+        "stack", nargs="*", choices=[[], *folders], metavar="FOLDER", help="only the stacks of these"
+    )
+    parser.add_argument("--install", action="store_true", help="fetch what is missing, where it can be had")
+    parser.add_argument("--require", action="store_true", help="a stack that is not run is a failure")
+    parser.add_argument("--write", action="store_true", help=f"write the table into {PAGE.name}")
+    arguments = parser.parse_args()
+    stacks = [stack for stack in STACKS if stack.folder in (arguments.stack or folders)]
+    if arguments.install:
+        install(stacks)
+    results: list[Seen] = []
+    with place(stacks) as where:
+        for stack in stacks:
+            began = time.monotonic()
+            results.append(try_stack(stack, where))
+            print(f"# {stack.name}: {time.monotonic() - began:.1f} s", flush=True)
+    wrong = [line for seen in results for line in seen.wrong]
+    if arguments.require:
+        wrong += [f"{seen.stack.name} was not run: {seen.not_run}" for seen in results if seen.not_run]
+    rows = [COLUMNS, *(seen.row() for seen in results)]
+    table(rows)
+    if len(stacks) == len(STACKS) and not any(seen.not_run for seen in results):
+        if arguments.write and not wrong:
+            matrix.write(matrix.block([rows]), page=PAGE)
+        if matrix.written(page=PAGE) != matrix.block([rows]):
+            wrong.append(f"{PAGE.name} has another table: --write")
+    print("\n".join(wrong) if wrong else "As it must be.")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
