@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import documents
 import messages
 import profiles
+import signatures
 import traffic
 
 from gateway.logs import configure_logging
@@ -29,11 +30,11 @@ from gateway.logs import configure_logging
 class Size:
     rounds: int
     devices: int
-    """Documents of part 1."""
+    """Documents of part 1, and callers of part 3."""
     calls: int
     """SOAP calls in process, a round."""
     requests: int
-    """GetEvidence, a round."""
+    """GetEvidence, and Heartbeat of each kind, a round."""
     walks: int
     """Of each phone, a round."""
     phones: int
@@ -64,8 +65,10 @@ def main(argv: list[str]) -> None:
         say(profiles.of_documents(corpus, arguments.profile, seconds=size.profile_seconds))
         say(profiles.of_messages(arguments.profile, seconds=size.profile_seconds))
     messages.restore()
+    say(signatures.measure(callers=size.devices, rounds=rounds))
     with traffic.running() as running:
         say(traffic.measure_fetching(running, rounds=rounds, requests=size.requests))
+        say(traffic.measure_signed(running, rounds=rounds, requests=size.requests))
         say(traffic.measure_walks(running, rounds=rounds, walks=size.walks, phones=size.phones))
         if arguments.profile is not None:
             say(profiles.of_walk(running, arguments.profile, seconds=size.profile_seconds))

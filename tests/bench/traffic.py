@@ -1,4 +1,4 @@
-"""Parts 3 and 4: a gateway as it is run, over HTTP, on a real Postgres with fsync.
+"""Parts 4 and 5: a gateway as it is run, over HTTP, on a real Postgres with fsync.
 
 The law: the gateway's processes, its Postgres and the client share this machine, so figures over HTTP hold
 the client's work too; what each of the three spent of the processor stands below the walks. Connections are
@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -31,12 +31,15 @@ from uuid import UUID, uuid4
 from xml.sax.saxutils import escape
 
 import psycopg2
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from documents import TEXT
 from live import NS, PIN, SOAP, WSSE, Live, descendants, free_port
+from lxml import etree
 from psycopg2.extensions import make_dsn, parse_dsn
 from rounds import Subject, compare
+from signed import Signer, addressing_blocks, sign
 
 from gateway.authenticator import authenticator as app
 from gateway.authenticator.authenticator import Authenticator
@@ -44,7 +47,8 @@ from gateway.authenticator.client import Transport
 from gateway.authenticator.pin import pin_key
 from gateway.composition import build_store
 from gateway.config import load
-from gateway.sandbox import CALLER, RELYING_PARTY
+from gateway.core.model import utc_now
+from gateway.sandbox import CALLER, RELYING_PARTY, SIGNED_CALLER
 from gateway.storage.embedded import Connections, EmbeddedPostgres
 from gateway.storage.migrate import migrate
 from gateway.storage.postgres import PostgresStore
@@ -178,20 +182,19 @@ def derived(walkers: list[Walker]) -> Iterator[None]:
         yield
 
 
-# 3
+# 4
 
 
-def pump(port: int, request: bytes, *, connections: int, requests: int) -> None:
-    """All requests over kept connections, each sending its next when its answer is whole."""
+def pump(port: int, requests: Sequence[bytes], *, connections: int) -> None:
+    """All requests over kept connections, each sending the next when its answer is whole."""
     head = b"HTTP/1.1 200 "
     with selectors.DefaultSelector() as ready:
         for _ in range(connections):
             ready.register(socket.create_connection(("127.0.0.1", port)), selectors.EVENT_READ, bytearray())
-        sent = answered = 0
+        left, answered = iter(requests), 0
         for key in ready.get_map().values():
-            key.fileobj.sendall(request)
-            sent += 1
-        while answered < requests:
+            key.fileobj.sendall(next(left))
+        while answered < len(requests):
             for key, _ in ready.select(30) or _late():
                 received: bytearray = key.data
                 received += key.fileobj.recv(262_144) or _late()
@@ -199,15 +202,14 @@ def pump(port: int, request: bytes, *, connections: int, requests: int) -> None:
                 if end < 0:
                     continue
                 size = re.search(rb"content-length: (\d+)", received[:end], re.IGNORECASE)
-                assert received.startswith(head)
+                assert received.startswith(head), bytes(received)
                 assert size is not None
                 if len(received) < end + 4 + int(size[1]):
                     continue
                 received.clear()
                 answered += 1
-                if sent < requests:
+                if (request := next(left, None)) is not None:
                     key.fileobj.sendall(request)
-                    sent += 1
         for key in ready.get_map().values():
             key.fileobj.close()
 
@@ -216,20 +218,68 @@ def _late() -> Any:
     raise AssertionError("no answer")
 
 
+def posted(body: bytes) -> bytes:
+    return (
+        f"POST /soap/v1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/xml; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+def measure_signed(running: Running, *, rounds: int, requests: int) -> list[str]:
+    """Whole calls; what the client's own signatures cost is spent before."""
+    keys = running.live.folder / "keys"
+    by = Signer(
+        (keys / f"{SIGNED_CALLER}.key.pem").read_bytes(),
+        x509.load_pem_x509_certificate((keys / f"{SIGNED_CALLER}.pem").read_bytes()),
+    )
+    plain = posted(running.soap("Heartbeat", ""))
+
+    def signed(count: int) -> list[bytes]:
+        made = []
+        for _ in range(count):
+            headers = addressing_blocks(
+                f"{NS}:Heartbeat",
+                to=f"{running.live.url}/soap/v1",
+                message_id=uuid4().urn,
+            )
+            root = sign(f'<Heartbeat xmlns="{NS}"/>', by, at=utc_now(), headers=headers)
+            made.append(posted(etree.tostring(root)))
+        return made
+
+    tables = []
+    for connections in (1, 8):
+
+        def of_signed(number: int, connections: int = connections) -> float:
+            made = signed(requests)
+            before = time.perf_counter()
+            pump(running.live.port, made, connections=connections)
+            return time.perf_counter() - before
+
+        def of_plain(number: int, connections: int = connections) -> None:
+            pump(running.live.port, [plain] * requests, connections=connections)
+
+        tables.append(
+            compare(
+                f"Heartbeat over HTTP, {connections} connection{'s' if connections > 1 else ''}",
+                Subject("gateway: signed both ways, RSA-3072", of_signed, requests),
+                Subject("the same: UsernameToken", of_plain, requests),
+                rounds=rounds,
+            )
+        )
+    return tables
+
+
 def measure_fetching(running: Running, *, rounds: int, requests: int) -> list[str]:
     port = running.live.port
     walker = Walker(running, keeping(port))
     with derived([walker]):
         transaction_id = walker.walk()
     body = running.soap("GetEvidence", f"<transactionId>{transaction_id}</transactionId>")
-    post = (
-        f"POST /soap/v1 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/xml; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
+    post = posted(body)
     get = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
     def over(request: bytes, connections: int) -> Callable[[int], None]:
-        return lambda number: pump(port, request, connections=connections, requests=requests)
+        return lambda number: pump(port, [request] * requests, connections=connections)
 
     def read(number: int) -> None:
         for _ in range(requests):
@@ -248,7 +298,7 @@ def measure_fetching(running: Running, *, rounds: int, requests: int) -> list[st
     ]
 
 
-# 4
+# 5
 
 
 def measure_walks(running: Running, *, rounds: int, walks: int, phones: int) -> list[str]:
