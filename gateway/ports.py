@@ -198,6 +198,10 @@ class Store(Protocol):
         """Repeated: True; False where this binding was told no such thing."""
         ...
 
+    def knows_message(self, relying_party: str, caller: str, key: bytes) -> bool:
+        """Whether a signed message of this caller, named by 32 bytes, is remembered."""
+        ...
+
     def remember_message(self, relying_party: str, caller: str, key: bytes, *, expires_at: datetime) -> bool:
         """False where a signed message of this caller, named by 32 bytes, was seen before."""
         ...

@@ -66,6 +66,9 @@ class Remembered:
     seen: set[tuple[str, str, bytes]] = field(default_factory=set)
     until: list[datetime] = field(default_factory=list)
 
+    def knows_message(self, relying_party: str, caller: str, key: bytes) -> bool:
+        return (relying_party, caller, key) in self.seen
+
     def remember_message(self, relying_party: str, caller: str, key: bytes, *, expires_at: datetime) -> bool:
         self.until.append(expires_at)
         new = (relying_party, caller, key) not in self.seen
@@ -222,8 +225,24 @@ def test_the_same_message_is_taken_once(bank: Bank) -> None:
 def test_beyond_the_rate_a_message_is_not_even_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     bank = Bank(monkeypatch, credential("core", BANK), rates=make_rates(caller=Rate(1, 1)))
     assert bank.code(good()) == "OK"
-    assert bank.code(good()) == "RATE_EXCEEDED"
+    assert bank.code(good(lifetime=timedelta(minutes=2))) == "RATE_EXCEEDED"
     assert len(bank.store.until) == len(bank.services.asked) == 1
+
+
+def test_a_message_that_is_repeated_spends_nothing_of_its_callers_rate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bank = Bank(monkeypatch, credential("core", BANK), rates=make_rates(caller=Rate(1, 2)))
+    captured = good()
+    assert bank.code(captured) == "OK"
+    assert {bank.code(captured) for _ in range(5)} == {"NOT_AUTHENTICATED"}
+    assert bank.code(good(lifetime=timedelta(minutes=2))) == "OK", "the caller itself"
+    assert bank.code(captured) == "NOT_AUTHENTICATED", "whether or not anything of the rate is left"
+
+
+def test_of_two_at_once_that_nobody_knew_one_is_taken(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bank.store, "knows_message", lambda *_: False)
+    assert [bank.code(good()), bank.code(good())] == ["OK", "NOT_AUTHENTICATED"]
 
 
 def test_another_signature_over_the_same_message_is_the_same_message(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -234,6 +234,9 @@ def test_one_of_many_sees_a_nonce_first(world: World) -> None:
 def test_one_of_many_sees_a_message_first_and_each_caller_has_its_own(world: World) -> None:
     seen = at_once(*[lambda: world.store.remember_message(world.rp, "core", b"m" * 32, expires_at=NOW)] * 8)
     assert seen.count(True) == 1
+    assert world.store.knows_message(world.rp, "core", b"m" * 32)
+    assert not world.store.knows_message(world.rp, "another", b"m" * 32)
+    assert not world.store.knows_message(world.rp, "core", b"n" * 32)
     assert world.store.remember_message(world.rp, "another", b"m" * 32, expires_at=NOW)
     assert world.store.forget_nonces(world.rp, at=NOW) == 2
     assert world.store.remember_message(world.rp, "core", b"m" * 32, expires_at=NOW)
@@ -359,6 +362,7 @@ def test_what_is_repeated_after_a_lost_answer_finds_what_it_did(
     with lost.next_answer():
         assert far.store.remember_nonce(far.rp, device.id, "n", expires_at=NOW)
     with lost.next_answer():
+        assert not far.store.knows_message(far.rp, "core", b"m" * 32)
         assert far.store.remember_message(far.rp, "core", b"m" * 32, expires_at=NOW)
     with lost.next_answer():
         assert far.store.add_crl(Crl(b"ca", uuid4().int >> 8, b"der", NOW, NOW.replace(year=2027)))

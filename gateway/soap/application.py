@@ -2,7 +2,8 @@
 
 The law: no exception leaves it; each ends as one typed fault. The order is part of it: the address's rate,
 bytes, one parse, shape, who calls, the caller's rate, and only then what the Body says; so nobody unknown
-learns from it, or makes it work, and nobody spends another's rate. A signed message is taken once, and of it
+learns from it, or makes it work, and nobody spends another's rate, not even with a message that was the
+other's. A signed message is taken once, and of it
 the Body alone goes on. Who signs is answered signed, faults included.
 One log line a call, without content, names or credentials. Rules and state are left to the services.
 """
@@ -136,6 +137,8 @@ class _Exchange:
         self._signs = means_to_be_signed(message)
         found = face.authenticator.authenticate(message, at=at)
         self._caller = found.caller.id
+        if found.signed is not None:
+            self._refuse_known(found.caller.relying_party, found.signed)
         face.rates.admit_caller(found.caller.id)
         if found.signed is not None:
             self._take_once(found.caller.relying_party, found.signed)
@@ -144,6 +147,11 @@ class _Exchange:
         validate(message.request)
         call = Call(gw=face.gw, caller=found.caller, at=at)
         return DISPATCHERS[message.version].run(message.body, call=call)
+
+    def _refuse_known(self, relying_party: str, signed: VerifiedMessage) -> None:
+        """Before the caller's rate: who repeats what a caller once signed spends nothing of it."""
+        if self._face.gw.store.knows_message(relying_party, signed.owner, signed.replay_key):
+            raise NotAuthenticated()
 
     def _take_once(self, relying_party: str, signed: VerifiedMessage) -> None:
         """Before anything is done for the message, and committed: nothing repeats it."""

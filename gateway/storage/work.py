@@ -78,6 +78,14 @@ class WorkQueries(Queries):
             str(name): int(number) for name, number in counted
         }
 
+    def knows_message(self, relying_party: str, caller: str, key: bytes) -> bool:
+        found = self._pool.run(
+            relying_party,
+            "SELECT 1 FROM message WHERE relying_party = %(rp)s AND caller = %(caller)s AND sha256 = %(key)s",
+            {"caller": caller, "key": key},
+        )
+        return bool(found)
+
     def remember_message(self, relying_party: str, caller: str, key: bytes, *, expires_at: datetime) -> bool:
         first = self._pool.run(
             relying_party,
