@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import http.client
 import shutil
+import statistics
 import tempfile
+import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -109,3 +112,34 @@ def test_a_message_is_not_forgotten_when_a_gateway_ends(nodes: Nodes) -> None:
     for message in (ended, killed):
         assert [nodes.outcome(message, node) for node in (nodes.one, nodes.two)] == ["NOT_AUTHENTICATED"] * 2
     assert nodes.outcome(nodes.message(), nodes.one) == "OK", "what is new is taken"
+
+
+def test_a_flood_of_one_captured_message_leaves_its_caller_below_a_second(nodes: Nodes) -> None:
+    """Eight connections repeat it as fast as they are answered; the caller itself goes on calling."""
+    captured, over = nodes.message(), threading.Event()
+    assert nodes.outcome(captured, nodes.one) == "OK"
+
+    def flood() -> Counter[str]:
+        seen: Counter[str] = Counter()
+        while not over.is_set():
+            seen[nodes.outcome(captured, nodes.one)] += 1
+        return seen
+
+    latencies, answers = [], Counter[str]()
+    with ThreadPoolExecutor(8) as pool:
+        floods = [pool.submit(flood) for _ in range(8)]
+        try:
+            for _ in range(100):
+                message = nodes.message()
+                started = time.perf_counter()
+                answers[nodes.outcome(message, nodes.one)] += 1
+                latencies.append(time.perf_counter() - started)
+        finally:
+            over.set()
+        flooded = sum((each.result() for each in floods), Counter())
+    p99 = statistics.quantiles(latencies, n=100)[98]
+    print(f"repeated: {dict(flooded)}; the caller: {dict(answers)}, p99 {1000 * p99:.0f} ms")
+    assert answers == {"OK": 100}
+    assert p99 < 1.0
+    assert set(flooded) == {"NOT_AUTHENTICATED"}
+    assert flooded["NOT_AUTHENTICATED"] > 100
