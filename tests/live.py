@@ -59,6 +59,10 @@ class Live:
         return self.folder / "log"
 
     def start(self) -> None:
+        self.spawn()
+        eventually(self.ready, says=lambda: self.log.read_text()[-3000:], seconds=60)
+
+    def spawn(self) -> None:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gateway.cli", "serve", "--conf", str(self.folder)],
@@ -66,7 +70,6 @@ class Live:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
-        eventually(self.ready, says=lambda: self.log.read_text()[-3000:], seconds=60)
 
     def ready(self) -> bool:
         assert self.process is not None

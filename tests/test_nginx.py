@@ -3,72 +3,29 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import ssl
-import subprocess
-import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from http.client import HTTPSConnection
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
-from live import NS, eventually
+from live import NS, Live
 from lxml import etree
+from nginx_door import NGINX, Door, common_name
 from soap_support import REQUESTS, SOAP11, envelope, security, token
 
-from gateway.core.model import utc_now
-from gateway.resources import resource
-from gateway.sandbox import CALLER, caller_file, make_sandbox
+from gateway.sandbox import CALLER, caller_file
 
 SECRET = "s" * 43
-NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 
 pytestmark = pytest.mark.skipif(
     not Path(NGINX).exists() and not os.environ.get("CI"), reason="needs nginx (apt-get install nginx-light)"
 )
-
-
-class Ca:
-    """Issues the server's certificate and the banks'."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "banks")])
-        (folder / "ca.pem").write_bytes(self.issue("ca", subject=self.name, key=self.key, ca=True))
-
-    def issue(
-        self, name: str, *, subject: x509.Name | None = None, key: object = None, ca: bool = False
-    ) -> bytes:
-        """Writes NAME.pem and NAME.key."""
-        own = key if isinstance(key, ec.EllipticCurvePrivateKey) else ec.generate_private_key(ec.SECP256R1())
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(subject or x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-            .issuer_name(self.name)
-            .public_key(own.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(utc_now() - timedelta(hours=1))
-            .not_valid_after(utc_now() + timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-            .sign(self.key, hashes.SHA256())
-            .public_bytes(Encoding.PEM)
-        )
-        (self.folder / f"{name}.pem").write_bytes(certificate)
-        private = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        (self.folder / f"{name}.key").write_bytes(private)
-        return certificate
 
 
 @dataclass
@@ -78,9 +35,16 @@ class Proxied:
     phones: int
 
     def post(
-        self, data: bytes, *, by: str | None, port: int | None = None, path: str = "/soap/v1", **headers: str
+        self,
+        data: bytes,
+        *,
+        by: str | None,
+        port: int | None = None,
+        path: str = "/soap/v1",
+        source: str = "127.0.0.1",
+        **headers: str,
     ) -> tuple[int, bytes]:
-        connection = self._connect(by, port or self.banks)
+        connection = self._connect(by, port or self.banks, source=source)
         try:
             connection.request("POST", path, data, {"Content-Type": SOAP11.content_type, **headers})
             answer = connection.getresponse()
@@ -88,11 +52,11 @@ class Proxied:
         finally:
             connection.close()
 
-    def _connect(self, by: str | None, port: int) -> HTTPSConnection:
+    def _connect(self, by: str | None, port: int, *, source: str = "127.0.0.1") -> HTTPSConnection:
         context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
         if by is not None:
             context.load_cert_chain(self.folder / f"{by}.pem", self.folder / f"{by}.key")
-        return HTTPSConnection("localhost", port, context=context, timeout=30)
+        return HTTPSConnection("localhost", port, context=context, timeout=30, source_address=(source, 0))
 
     def code(self, data: bytes, *, by: str | None, **headers: str) -> str:
         _, body = self.post(data, by=by, **headers)
@@ -102,26 +66,14 @@ class Proxied:
         return quote((self.folder / f"{name}.pem").read_text())
 
 
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
     folder = tmp_path_factory.mktemp("nginx")
-    found = Proxied(folder, free_port(), free_port())
-    ca = Ca(folder)
-    for name in ("server", "alone", "both", "stranger"):
-        ca.issue(name)
-    ca.issue("renewed", subject=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "alone")]))
-    conf = folder / "conf"
-    make_sandbox(conf, port=1, at=utc_now())
-    text = (conf / "gateway.toml").read_text()
-    text = text.replace('host = "127.0.0.1"\nport = 1\n', f'socket = "{folder}/gateway.sock"\n')
-    text = text.replace('"http://127.0.0.1:1"', f'"https://localhost:{found.banks}"')
-    (conf / "gateway.toml").write_text(text)
+    live = Live(folder / "conf", port=1)
+    door = Door(live, folder=folder)
+    for name in ("alone", "both", "stranger"):
+        door.ca.issue(name)
+    door.ca.issue("renewed", subject=common_name("alone"))
     for name, way, secret in (("alone", "mtls", None), ("both", "mtls+username", SECRET)):
         pinned = caller_file(
             name,
@@ -131,56 +83,9 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
             certificates=[str(folder / f"{name}.pem")],
             rights=["Heartbeat", "ListDevices"],
         )
-        (conf / "callers" / f"{name}.toml").write_text(pinned)
-    (folder / "nginx.conf").write_text(sample(found))
-    with (folder / "log").open("wb") as log:
-        gateway = subprocess.Popen(
-            [sys.executable, "-m", "gateway.cli", "serve", "--conf", str(conf)], stdout=log, stderr=log
-        )
-        nginx = subprocess.Popen(
-            [NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", "daemon off;"],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        says = (folder / "log").read_text
-        eventually(lambda: '"ready"' in says(), says=says, seconds=60)
-        eventually(lambda: answers(found.banks), says=says, seconds=20)
-        yield found
-    finally:
-        for process in (nginx, gateway):
-            process.terminate()
-            process.wait(30)
-
-
-def answers(port: int) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
-
-
-def sample(found: Proxied) -> str:
-    """The sample, with what a bank changes in it changed: each of these must be in it."""
-    text = resource("conf/nginx", "gateway.conf").decode()
-    folder = found.folder
-    for old, new in {
-        "user www-data gateway;": "user root;" if os.geteuid() == 0 else "",
-        "/run/nginx.pid": f"{folder}/nginx.pid",
-        "/var/log/nginx": str(folder),
-        "unix:/run/mobileid-gateway/gateway.sock": f"unix:{folder}/gateway.sock",
-        "listen 443 ssl": f"listen 127.0.0.1:{found.banks} ssl",
-        "listen 8443 ssl": f"listen 127.0.0.1:{found.phones} ssl",
-        "gateway.bank.example": "localhost",
-        "/etc/mobileid-gateway/tls/server": f"{folder}/server",
-        "/etc/mobileid-gateway/tls/banks-ca": f"{folder}/ca",
-    }.items():
-        assert old in text, old
-        text = text.replace(old, new)
-    temporary = "".join(
-        f"    {kind}_temp_path {folder}/{kind};\n"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    return text.replace("http {\n", "http {\n" + temporary, 1)
+        (live.folder / "callers" / f"{name}.toml").write_text(pinned)
+    with door.open():
+        yield Proxied(folder, door.banks, door.phones)
 
 
 PLAIN = envelope(REQUESTS["Heartbeat"], header="")
@@ -248,3 +153,57 @@ def test_old_tls_and_large_bodies_end_at_nginx(proxied: Proxied) -> None:
         context.wrap_socket(raw, server_hostname="localhost")
     status, _ = proxied.post(b" " * (8 * 1024 * 1024 + 1), by="alone")
     assert status == 413
+
+
+BURST = 6
+
+
+@pytest.fixture
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
+    """An address may ask BURST times, and then once a minute or so; the caller "busy" half as often."""
+    folder = tmp_path_factory.mktemp("narrow")
+    live = Live(folder / "conf", port=1)
+    door = Door(live, folder=folder)
+    for name in ("alone", "busy"):
+        door.ca.issue(name)
+        pinned = caller_file(
+            name,
+            relying_party="demo-bank",
+            authentication="mtls",
+            secret=None,
+            certificates=[str(folder / f"{name}.pem")],
+            rights=["Heartbeat"],
+        )
+        own = f"per_second = 1\nburst = {BURST // 2}\n" if name == "busy" else ""
+        (live.folder / "callers" / f"{name}.toml").write_text(own + pinned)
+    table = live.folder / "gateway.toml"
+    text = table.read_text()
+    for old, new in (
+        ("address_per_second = 5000 ", "address_per_second = 1 "),
+        ("burst = 10000", f"burst = {BURST}"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    table.write_text(text)
+    with door.open():
+        yield Proxied(folder, door.banks, door.phones)
+
+
+def test_rates_count_who_is_behind_nginx_over_all_workers(narrow: Proxied) -> None:
+    """Over connections of their own, which fall to both workers; the address is the client's, not nginx's."""
+
+    def codes(count: int, *, by: str, source: str, **headers: str) -> Counter[str]:
+        begun = time.monotonic()
+        found = Counter(narrow.code(PLAIN, by=by, source=source, **headers) for _ in range(count))
+        assert set(found) <= {"OK", "RATE_EXCEEDED"}
+        granted.append(time.monotonic() - begun)
+        return found
+
+    granted: list[float] = []
+    of_caller = codes(5, by="busy", source="127.0.0.2")
+    assert BURST // 2 <= of_caller["OK"] <= BURST // 2 + granted[-1]
+    of_address = codes(3 * BURST, by="alone", source="127.0.0.3", **{"X-Real-IP": "192.0.2.1"})
+    assert BURST <= of_address["OK"] <= BURST + granted[-1], (
+        "what a client says of its address is overwritten"
+    )
+    assert codes(BURST, by="alone", source="127.0.0.4") == {"OK": BURST}, "another address"

@@ -3,8 +3,8 @@
 The law: each stack is its own caller with its own certificate, calls the contract as it is served, and is
 tried in every game of ``meddler``. It must take the response and the fault as they were signed, and refuse
 both in every other game, over the gateway's signature alone; the gateway must have answered each time, or
-nothing was refused. Behind mTLS the games are those of certificates. A stack whose tools are missing is "not
-run", never "passed". Each program is a sample too; ``docs/stacks`` explains them.
+nothing was refused. Behind mTLS, before a real nginx, the games are those of certificates. A stack whose
+tools are missing is "not run", never "passed". Each program is a sample too; ``docs/stacks`` explains them.
 
     python tests/interop/callers.py [--install] [--require] [--write] [FOLDER]...
 """
@@ -17,7 +17,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import (  # noqa: E402
 from live import Live, free_port, text  # noqa: E402
 from lxml import etree  # noqa: E402
 from meddler import GAMES, Answered, Meddler, meddler  # noqa: E402
+from nginx_door import Ca, Door  # noqa: E402
 from run import CLIENT_SECONDS, FAILED, HERE, NONE, NOT_RUN, PASSED, ZONE, Client, execute, install, table  # noqa: E402
 from signed import Signer, signer, verify_answer  # noqa: E402
 
@@ -56,6 +57,8 @@ SIGNED_GAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "1.1": (*GAMES, "repeated"),
     "1.2": ("genuine", "changed"),
 }
+DOOR_GAMES: Final = ("genuine", "unpinned", "foreign", "impostor")
+"""With its own certificate; with another of the same CA; of another CA; and before a server of another CA."""
 COLUMNS = (
     "stack",
     "key",
@@ -64,6 +67,7 @@ COLUMNS = (
     *(game for game in SIGNED_GAMES["1.1"] if game != "genuine"),
     "remark",
 )
+DOOR_COLUMNS = ("stack behind mTLS", "1.1", "1.2", *DOOR_GAMES[1:], "remark")
 NOT_NOTICED = "not noticed"
 
 
@@ -75,6 +79,8 @@ class Stack(Client):
     """Its kind, as ``signed.signer`` names it."""
     query: str = "wsdl"
     """What it asks the WSDL with."""
+    mtls: bool = False
+    """Whether it signs nothing, and shows a client certificate to nginx."""
     confirmed: bool = True
     """Whether it holds an answer against its own question (SignatureConfirmation, RelatesTo)."""
 
@@ -100,13 +106,14 @@ class Seen:
             self.wrong.append(f"{self.stack.name}, {column}: {says}")
 
     def row(self) -> tuple[str, ...]:
+        columns = DOOR_COLUMNS if self.stack.mtls else COLUMNS
         if self.not_run is not None:
-            return (self.stack.name, *[NOT_RUN] * (len(COLUMNS) - 2), self.not_run)
+            return (self.stack.name, *[NOT_RUN] * (len(columns) - 2), self.not_run)
         cells = {c: PASSED if all(found) else FAILED for c, found in self.cells.items()}
         if not self.stack.confirmed and cells.get("repeated") == PASSED:
             cells["repeated"] = NOT_NOTICED
-        shown = (cells.get(column, NONE) for column in COLUMNS[2:-1])
-        return (self.stack.name, self.stack.key, *shown, self.stack.remark)
+        cells["key"] = self.stack.key
+        return (self.stack.name, *(cells.get(column, NONE) for column in columns[1:-1]), self.stack.remark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +133,10 @@ class Place:
         return self.folder / stack.caller
 
     def environment(self, stack: Stack) -> dict[str, str]:
-        keys = self.keys(stack)
         return {
             "GATEWAY_WSDL": f"{self.between.url}/soap/v1?{stack.query}",
-            "KEY": str(keys / "key.pem"),
-            "CERTIFICATE": str(keys / "certificate.pem"),
+            **key_files(self.keys(stack)),
             "GATEWAY_CERTIFICATE": str(self.gateway_certificate),
-            "KEYSTORE": str(keys / "key.p12"),
-            "TRUSTSTORE": str(keys / "trust.p12"),
-            "KEYSTORE_PASSWORD": PASSWORD,
             "TZ": ZONE,
         }
 
@@ -168,15 +170,30 @@ def admit(stack: Stack, where: Place) -> None:
     by, keys = signer(stack.caller, stack.key), where.keys(stack)
     keys.mkdir()
     write_keys(by, keys, trusted=x509.load_pem_x509_certificate(where.gateway_certificate.read_bytes()))
-    about = caller_file(
+    known = about(stack, keys / "certificate.pem", way="x509")
+    write_secret(where.live.folder / "callers" / f"{stack.caller}.toml", known.encode())
+
+
+def about(stack: Stack, certificate: Path, *, way: str) -> str:
+    return caller_file(
         stack.caller,
         relying_party=RELYING_PARTY,
-        authentication="x509",
+        authentication=way,
         secret=None,
-        certificates=[str(keys / "certificate.pem")],
+        certificates=[str(certificate)],
         rights=sorted(OPERATIONS),
     )
-    write_secret(where.live.folder / "callers" / f"{stack.caller}.toml", about.encode())
+
+
+def key_files(keys: Path) -> dict[str, str]:
+    """What ``write_keys`` wrote, as programs are told of it."""
+    return {
+        "KEY": str(keys / "key.pem"),
+        "CERTIFICATE": str(keys / "certificate.pem"),
+        "KEYSTORE": str(keys / "key.p12"),
+        "TRUSTSTORE": str(keys / "trust.p12"),
+        "KEYSTORE_PASSWORD": PASSWORD,
+    }
 
 
 def write_keys(by: Signer, folder: Path, *, trusted: x509.Certificate) -> None:
@@ -219,6 +236,74 @@ def try_stack(stack: Stack, where: Place) -> Seen:
                 seen.check(column, False, f"SOAP {version}: {wrong}")
             seen.check(column, True, "")
     return seen
+
+
+# behind mTLS
+
+
+def try_door(stack: Stack, door: Door, *, others: Ca) -> Seen:
+    """In each game one thing differs: the certificate that it shows, or the CA that it believes."""
+    seen = Seen(stack, not_run=stack.missing())
+    if seen.not_run is not None:
+        return seen
+    shown = {
+        "unpinned": door.folder / "unpinned",
+        "foreign": others.folder / "foreign",
+    }
+    for version in SIGNED_GAMES:
+        for game in DOOR_GAMES if version == "1.1" else DOOR_GAMES[:1]:
+            column = version if game == "genuine" else game
+            who = shown.get(game, door.folder / stack.caller)
+            keys = Path(tempfile.mkdtemp(dir=others.folder))
+            by = Signer(
+                who.with_suffix(".key").read_bytes(),
+                x509.load_pem_x509_certificate(who.with_suffix(".pem").read_bytes()),
+            )
+            ca = (others if game == "impostor" else door.ca).pem
+            write_keys(by, keys, trusted=x509.load_pem_x509_certificate(ca.read_bytes()))
+            env = {
+                "GATEWAY_WSDL": f"{door.url}/soap/v1?{stack.query}",
+                **key_files(keys),
+                "CA": str(ca),
+                "TZ": ZONE,
+                "SOAP_VERSION": version,
+                "EXTERNAL_REF": f"{stack.caller}-{version}-{game}",
+            }
+            try:
+                said = run(stack, env=env)
+            except RuntimeError as error:
+                seen.check(column, False, f"SOAP {version}: {error}")
+                continue
+            wanted = {"genuine": ["registrationId", UNKNOWN], "unpinned": ["NOT_AUTHENTICATED"] * 2}.get(
+                game, ["refused"] * 2
+            )
+            right = [line.get("operation") for line in said] == [RESPONSE, FAULT] and all(
+                word in json.dumps(line) for word, line in zip(wanted, said, strict=True)
+            )
+            seen.check(column, right, f"SOAP {version}: it said {said}")
+    return seen
+
+
+@contextmanager
+def door_before(stacks: Sequence[Stack]) -> Iterator[tuple[Door, Ca]]:
+    """nginx before a gateway that knows each stack by its certificate; and a CA that nobody believes."""
+    folder = Path(tempfile.mkdtemp(prefix="gateway-door-"))
+    folder.chmod(0o755)
+    try:
+        for name in ("door", "others"):
+            (folder / name).mkdir()
+        door = Door(Live(folder / "sandbox", port=1), folder=folder / "door")
+        others = Ca(folder / "others")
+        others.issue("foreign")
+        door.ca.issue("unpinned")
+        for stack in stacks:
+            door.ca.issue(stack.caller)
+            known = about(stack, door.folder / f"{stack.caller}.pem", way="mtls")
+            write_secret(door.live.folder / "callers" / f"{stack.caller}.toml", known.encode())
+        with door.open():
+            yield door, others
+    finally:
+        shutil.rmtree(folder)
 
 
 def run(stack: Stack, *, env: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -267,6 +352,15 @@ def judge(said: Sequence[dict[str, Any]], taken: Sequence[Answered], *, game: st
     return wrong
 
 
+def timed(stacks: Sequence[Stack], attempt: Callable[[Stack], Seen]) -> list[Seen]:
+    found = []
+    for stack in stacks:
+        began = time.monotonic()
+        found.append(attempt(stack))
+        print(f"# {stack.name}: {time.monotonic() - began:.1f} s", flush=True)
+    return found
+
+
 def main() -> int:
     folders = sorted({stack.folder for stack in STACKS})
     parser = argparse.ArgumentParser(description="What signed calls worked with which stack.")
@@ -280,21 +374,29 @@ def main() -> int:
     stacks = [stack for stack in STACKS if stack.folder in (arguments.stack or folders)]
     if arguments.install:
         install(stacks)
+    signing = [stack for stack in stacks if not stack.mtls]
+    shown = [stack for stack in stacks if stack.mtls]
     results: list[Seen] = []
-    with place(stacks) as where:
-        for stack in stacks:
-            began = time.monotonic()
-            results.append(try_stack(stack, where))
-            print(f"# {stack.name}: {time.monotonic() - began:.1f} s", flush=True)
+    if signing:
+        with place(signing) as where:
+            results += timed(signing, lambda stack: try_stack(stack, where))
+    if shown:
+        with door_before(shown) as (door, others):
+            results += timed(shown, lambda stack: try_door(stack, door, others=others))
     wrong = [line for seen in results for line in seen.wrong]
     if arguments.require:
         wrong += [f"{seen.stack.name} was not run: {seen.not_run}" for seen in results if seen.not_run]
-    rows = [COLUMNS, *(seen.row() for seen in results)]
-    table(rows)
+    tables = [
+        [columns, *(seen.row() for seen in results if seen.stack.mtls is mtls)]
+        for columns, mtls in ((COLUMNS, False), (DOOR_COLUMNS, True))
+    ]
+    for rows in tables:
+        table(rows)
+        print()
     if len(stacks) == len(STACKS) and not any(seen.not_run for seen in results):
         if arguments.write and not wrong:
-            matrix.write(matrix.block([rows]), page=PAGE)
-        if matrix.written(page=PAGE) != matrix.block([rows]):
+            matrix.write(matrix.block(tables), page=PAGE)
+        if matrix.written(page=PAGE) != matrix.block(tables):
             wrong.append(f"{PAGE.name} has another table: --write")
     print("\n".join(wrong) if wrong else "As it must be.")
     return 1 if wrong else 0
