@@ -1,4 +1,4 @@
-"""A real nginx before a gateway, by the sample in ``conf/nginx``, and a CA for the certificates of both sides.
+"""A real nginx before a gateway, by the sample in ``conf/nginx``, and a CA for both sides.
 
 The law: the gateway is reached through nginx alone, over a unix socket; what a bank would change in the
 sample is changed, and nothing else. Who is a caller is left to whoever opens the door.
