@@ -88,6 +88,8 @@ class Stack(Client):
 STACKS: Final = (
     Stack("python-xmlsec", "xmlsec", (sys.executable, "signed.py"), remark="no SOAP library"),
     Stack("python-xmlsec, P-256", "xmlsec", (sys.executable, "signed.py"), key="p256", remark="ECDSA"),
+    Stack("zeep", "zeep", (sys.executable, "signed.py")),
+    Stack("zeep, P-256", "zeep", (sys.executable, "signed.py"), key="p256"),
 )
 
 
