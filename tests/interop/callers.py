@@ -90,6 +90,16 @@ STACKS: Final = (
     Stack("python-xmlsec, P-256", "xmlsec", (sys.executable, "signed.py"), key="p256", remark="ECDSA"),
     Stack("zeep", "zeep", (sys.executable, "signed.py")),
     Stack("zeep, P-256", "zeep", (sys.executable, "signed.py"), key="p256"),
+    Stack(
+        "node soap",
+        "node-soap",
+        ("node", "signed.js"),
+        programs=("node", "npm"),
+        packages=("nodejs", "npm"),
+        install=(("npm", "ci", "--silent"),),
+        ready="node_modules/soap",
+        remark="with xml-crypto",
+    ),
 )
 
 
