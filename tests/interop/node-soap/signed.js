@@ -27,7 +27,7 @@ const WSU = `${WSS}wssecurity-utility-1.0.xsd`;
 const WSSE11 = 'http://docs.oasis-open.org/wss/oasis-wss-wssecurity-secext-1.1.xsd';
 const GATEWAY = fs.readFileSync(env.GATEWAY_CERTIFICATE, 'utf8');
 
-// soap's own Timestamp is of ten minutes, to the second: this one is of five, to the millisecond.
+// soap's own Timestamp lasts ten minutes: this one lasts five. Its id makes each message another one.
 class Signature extends soap.WSSecurityCert {
   constructor(key, certificate) {
     super(key, certificate, '', {
@@ -42,7 +42,7 @@ class Signature extends soap.WSSecurityCert {
   postProcess(xml, envelopeKey) {
     const now = Date.now();
     const moment = (at) => new Date(at).toISOString();
-    this.appendElement = `<wsu:Timestamp><wsu:Created>${moment(now)}</wsu:Created>`
+    this.appendElement = `<wsu:Timestamp wsu:Id="id-${crypto.randomUUID()}"><wsu:Created>${moment(now)}</wsu:Created>`
       + `<wsu:Expires>${moment(now + 5 * 60 * 1000)}</wsu:Expires></wsu:Timestamp>`;
     return super.postProcess(xml, envelopeKey);
   }
