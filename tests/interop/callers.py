@@ -100,6 +100,14 @@ STACKS: Final = (
         ready="node_modules/soap",
         remark="with xml-crypto",
     ),
+    Stack(
+        ".NET SignedXml (Mono)",
+        "dotnet",
+        ("env", "KEYSTORE=target/caller.p12", "mono", "target/signed.exe"),
+        programs=("mono", "mcs", "xsd", "make", "openssl"),
+        packages=("mono-runtime", "mono-mcs", "mono-devel", "make", "openssl"),
+        build=(("make", "-s", "target/signed.exe", "target/caller.p12"),),
+    ),
 )
 
 
