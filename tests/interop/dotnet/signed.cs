@@ -137,7 +137,11 @@ class SignedGateway {
 
     static XmlDocument Read(Stream answer) {
         var document = new XmlDocument { PreserveWhitespace = true, XmlResolver = null };
-        var settings = new XmlReaderSettings { DtdProcessing = DtdProcessing.Prohibit, XmlResolver = null };
+        var settings = new XmlReaderSettings {
+            DtdProcessing = DtdProcessing.Prohibit,
+            XmlResolver = null,
+            IgnoreComments = true, // they are not signed
+        };
         try {
             document.Load(XmlReader.Create(answer, settings));
         } catch (XmlException error) {

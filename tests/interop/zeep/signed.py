@@ -68,8 +68,10 @@ class Signature(BinarySignature):
             securities[0].findall(name)
             for name in (f"{{{DS}}}Signature", f"{{{WSU}}}Timestamp", f"{{{WSSE11}}}SignatureConfirmation")
         )
-        if not len(signatures) == len(timestamps) == len(confirmations) == 1:
+        if len(signatures) != 1 or len(timestamps) != 1:
             raise SignatureVerificationFailed("not signed")
+        if len(confirmations) != 1:
+            raise SignatureVerificationFailed("no SignatureConfirmation")
         # zeep verifies whatever has the id that a Reference names: it must be these nodes, and no others.
         ids = envelope.xpath("//@*[local-name() = 'Id' or local-name() = 'ID' or local-name() = 'id']")
         uris = [reference.get("URI") for reference in signatures[0].iter(f"{{{DS}}}Reference")]
