@@ -21,22 +21,40 @@ const SOAP = TWELVE ? 'http://www.w3.org/2003/05/soap-envelope' : 'http://schema
 const DS = 'http://www.w3.org/2000/09/xmldsig#';
 const EXCLUSIVE = 'http://www.w3.org/2001/10/xml-exc-c14n#';
 const RSA_SHA256 = 'http://www.w3.org/2001/04/xmldsig-more#rsa-sha256';
+const ECDSA_SHA256 = 'http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256';
 const WSS = 'http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-';
 const WSSE = `${WSS}wssecurity-secext-1.0.xsd`;
 const WSU = `${WSS}wssecurity-utility-1.0.xsd`;
 const WSSE11 = 'http://docs.oasis-open.org/wss/oasis-wss-wssecurity-secext-1.1.xsd';
 const GATEWAY = fs.readFileSync(env.GATEWAY_CERTIFICATE, 'utf8');
 
+// xml-crypto has RSA alone, and signs with an EC key under RSA's name; this is what XML-DSig means by ECDSA.
+class Ecdsa {
+  getAlgorithmName() {
+    return ECDSA_SHA256;
+  }
+
+  getSignature(data, { key }) {
+    return crypto.sign('sha256', Buffer.from(data), { key, dsaEncoding: 'ieee-p1363' }).toString('base64');
+  }
+
+  verifySignature(data, key, value) {
+    return crypto.verify('sha256', Buffer.from(data), { key, dsaEncoding: 'ieee-p1363' }, Buffer.from(value, 'base64'));
+  }
+}
+
 // soap's own Timestamp lasts ten minutes: this one lasts five. Its id makes each message another one.
 class Signature extends soap.WSSecurityCert {
   constructor(key, certificate) {
+    const elliptic = crypto.createPrivateKey(key).asymmetricKeyType === 'ec';
     super(key, certificate, '', {
       hasTimeStamp: false,
       additionalReferences: ['wsu:Timestamp'],
-      signatureAlgorithm: RSA_SHA256,
+      signatureAlgorithm: elliptic ? ECDSA_SHA256 : RSA_SHA256,
       signatureTransformations: [EXCLUSIVE],
       signerOptions: { idMode: 'wssecurity' },
     });
+    this.signer.SignatureAlgorithms[ECDSA_SHA256] = Ecdsa;
   }
 
   postProcess(xml, envelopeKey) {
@@ -76,7 +94,7 @@ function verified(answer, request) {
   const envelope = parse(answer);
   const header = security(envelope);
   const verifier = new SignedXml({ publicCert: GATEWAY }); // and no key that KeyInfo offers
-  verifier.SignatureAlgorithms = { [RSA_SHA256]: verifier.SignatureAlgorithms[RSA_SHA256] };
+  verifier.SignatureAlgorithms = { [RSA_SHA256]: verifier.SignatureAlgorithms[RSA_SHA256], [ECDSA_SHA256]: Ecdsa };
   const signature = only(header, DS, 'Signature');
   try {
     verifier.loadSignature(signature);
