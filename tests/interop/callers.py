@@ -88,6 +88,33 @@ class Stack(Client):
 STACKS: Final = (
     Stack("python-xmlsec", "xmlsec", (sys.executable, "signed.py"), remark="no SOAP library"),
     Stack("python-xmlsec, P-256", "xmlsec", (sys.executable, "signed.py"), key="p256", remark="ECDSA"),
+    Stack("zeep", "zeep", (sys.executable, "signed.py")),
+    Stack("zeep, P-256", "zeep", (sys.executable, "signed.py"), key="p256", remark="ECDSA"),
+    *(
+        Stack(
+            name,
+            "node-soap",
+            ("node", "signed.js"),
+            programs=("node", "npm"),
+            packages=("nodejs", "npm"),
+            install=(("npm", "ci", "--silent"),),
+            ready="node_modules/soap",
+            key=key,
+            remark=remark,
+        )
+        for name, key, remark in (
+            ("node soap", "rsa", "with xml-crypto"),
+            ("node soap, P-256", "p256", "with xml-crypto, and ECDSA of its own"),
+        )
+    ),
+    Stack(
+        ".NET SignedXml (Mono)",
+        "dotnet",
+        ("env", "KEYSTORE=target/caller.p12", "mono", "target/signed.exe"),
+        programs=("mono", "mcs", "xsd", "make", "openssl"),
+        packages=("mono-runtime", "mono-mcs", "mono-devel", "make", "openssl"),
+        build=(("make", "-s", "target/signed.exe", "target/caller.p12"),),
+    ),
 )
 
 
