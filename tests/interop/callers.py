@@ -361,22 +361,26 @@ def answered(taken: Sequence[Answered], *, where: Place) -> list[str]:
 
 def judge(said: Sequence[dict[str, Any]], taken: Sequence[Answered], *, game: str, stack: Stack) -> list[str]:
     """What is wrong with what a program made of its answers."""
-    taken_as_it_was = game == "genuine" or (game == "repeated" and not stack.confirmed)
-    wanted = ("response", "fault") if taken_as_it_was else ("refused", "refused")
     if [line.get("operation") for line in said] != [RESPONSE, FAULT]:
         return [f"it said {said}"]
-    wrong = [
-        f"{game}, {line['operation']}: {line}"
-        for line, kind in zip(said, wanted, strict=True)
-        if not line.get(kind)
-    ]
-    if game == "genuine" and not wrong:
-        registration = text(etree.fromstring(taken[0].answer), "registrationId")
-        if registration not in json.dumps(said[0]["response"]):
-            wrong.append(f"it read {said[0]['response']}")
-        if said[1]["fault"]["code"] != UNKNOWN:
-            wrong.append(f"it read {said[1]['fault']}")
+    wrong = []
+    for line, one in zip(said, taken, strict=True):
+        refused, whole = bool(line.get("refused")), read_whole(line, one)
+        holds = {
+            "genuine": whole,
+            "commented": whole or refused,
+            "repeated": refused or not stack.confirmed,
+        }.get(game, refused)
+        if not holds:
+            wrong.append(f"{game}: it said {line}")
     return wrong
+
+
+def read_whole(line: Mapping[str, Any], one: Answered) -> bool:
+    if one.operation == RESPONSE:
+        registration = text(etree.fromstring(one.answer), "registrationId")
+        return registration in json.dumps(line.get("response"))
+    return bool(line.get("fault", {}).get("code") == UNKNOWN)
 
 
 def timed(stacks: Sequence[Stack], attempt: Callable[[Stack], Seen]) -> list[Seen]:

@@ -53,6 +53,17 @@ def changed(answer: bytes) -> bytes:
     return etree.tostring(root)
 
 
+def commented(answer: bytes) -> bytes:
+    """A comment in the middle of what is to be read: no signature sees it, and who stops there reads less."""
+    root = etree.fromstring(answer)
+    read = next(e for e in root[-1].iter("{*}registrationId", "{*}code"))
+    text = str(read.text)
+    comment = etree.Comment("not here")
+    read.text, comment.tail = text[:3], text[3:]
+    read.append(comment)
+    return etree.tostring(root)
+
+
 def unsigned(answer: bytes) -> bytes:
     root = etree.fromstring(answer)
     security = _security(root)
@@ -94,7 +105,7 @@ def wrapped(answer: bytes) -> bytes:
 
 
 GAMES: Final[Mapping[str, Game]] = {
-    game.__name__: game for game in (genuine, changed, unsigned, stranger, wrapped)
+    game.__name__: game for game in (genuine, commented, changed, unsigned, stranger, wrapped)
 }
 """Beside them stands ``repeated``: the answer to an earlier question, as it was signed then."""
 

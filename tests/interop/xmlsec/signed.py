@@ -74,7 +74,7 @@ def signed(body: str) -> tuple[bytes, str]:
 
 def verified(answer: bytes, *, confirms: str) -> etree._Element:
     """What is in the Body of an answer that the gateway signed, for this request; raises Refused."""
-    root = etree.fromstring(answer, etree.XMLParser(resolve_entities=False))
+    root = etree.fromstring(answer, etree.XMLParser(resolve_entities=False, remove_comments=True))
     security = root.findall(f"{{{SOAP}}}Header/{{{WSSE}}}Security")
     if len(security) != 1 or len(security[0].findall(f"{{{DS}}}Signature")) != 1:
         raise Refused("not signed")
