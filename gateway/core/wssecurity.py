@@ -26,7 +26,7 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from lxml import etree
 
 from gateway.core import xades, xmldsig
@@ -124,11 +124,17 @@ def check_key(certificate: x509.Certificate) -> None:
 
 
 class Pins:
-    """The pinned certificates, found by whatever a message names them by."""
+    """The pinned certificates, found by whatever a message names them by.
+
+    KeyInfo is not signed: a key of two callers would leave it to whoever sends a message whose message it is.
+    """
 
     def __init__(self, pins: Iterable[Pin]) -> None:
         self._found: dict[tuple[KeyReference, Any], Pin] = {}
+        owners: dict[bytes, str] = {}
         for pin in pins:
+            if owners.setdefault(key_of(pin.certificate), pin.owner) != pin.owner:
+                raise ValueError(f"{pin.owner}: its key is another caller's too")
             for kind in KeyReference:
                 name = name_of(pin.certificate, kind)
                 if name is None:
@@ -138,6 +144,11 @@ class Pins:
 
     def find(self, kind: KeyReference, name: object) -> Pin | None:
         return self._found.get((kind, name))
+
+
+def key_of(certificate: x509.Certificate) -> bytes:
+    """What is the same for every certificate of one key."""
+    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def name_of(certificate: x509.Certificate, kind: KeyReference) -> object | None:
@@ -358,7 +369,10 @@ def _exclusive(node: xmldsig.Node) -> tuple[str, ...]:
 
 
 def _canonical(element: Any, prefixes: Sequence[str]) -> bytes:
-    return xmldsig.Node(element).canonical(prefixes)
+    try:
+        return xmldsig.Node(element).canonical(prefixes)
+    except Finding as error:  # what was signed has a canonical form
+        raise NotSigned(str(error)) from error
 
 
 def _key_name(
