@@ -138,6 +138,9 @@ def test_each_door_leads_to_its_own_faces(proxied: Proxied) -> None:
     assert proxied.post(b"{}", by="alone", path="/device/v1/demo-bank")[0] == 404
     assert proxied.post(b"{}", by="alone", path="/metrics")[0] == 404
     assert proxied.post(b"{}", by=None, port=proxied.phones, path="/metrics")[0] == 404
+    for path in ("/metrics/../device/", "/metrics%2f../device/", "/metrics/%2e%2e/device/"):
+        assert proxied.post(b"{}", by=None, port=proxied.phones, path=path)[0] == 404, path
+    assert proxied.post(b"{}", by="alone", path="/metrics/../schemas/")[0] == 404
     status, body = proxied.post(b"{}", by=None, port=proxied.phones, path="/device/v1/demo-bank/activations")
     assert (status, b"urn:mobileid-gateway:error:" in body) != (404, False), (
         "the device face answers for itself"
