@@ -69,6 +69,7 @@ MAX_MESSAGE_ID: Final = 1024
 MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 4096
 MAX_WINDOW: Final = timedelta(minutes=10)
+MAX_SKEW: Final = timedelta(minutes=2)
 _DATE_TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -310,6 +311,7 @@ def verify_message(
         raise NotSigned("the certificate is not valid now")
     if not timedelta(0) < unverified.expires - unverified.created <= min(window, MAX_WINDOW):
         raise NotSigned("the Timestamp's window is none, or too long")
+    skew = min(skew, MAX_SKEW)
     if not (unverified.created <= at + skew and at - skew < unverified.expires):
         raise NotSigned("the Timestamp is not of now")
     if unverified.message_id is None:
@@ -320,7 +322,8 @@ def verify_message(
         owner=pin.owner,
         kind=unverified.kind,
         replay_key=replay_key.digest(),
-        remember_until=unverified.expires + 2 * skew,
+        # whatever the skew is now: it may be more after a reload, and the clock of another node may be ahead
+        remember_until=unverified.expires + 2 * MAX_SKEW,
         value=unverified.value,
     )
 
