@@ -310,6 +310,8 @@ def _build(configuration: Configuration, dsn: str) -> Gateway:
     """Everything that the processes will build, without connecting: what cannot work is found here."""
     build_push(configuration)
     build_callbacks(configuration)
+    build_authenticator(configuration)
+    build_message_key(configuration)
     return build_gateway(configuration, build_store(configuration, dsn))
 
 
@@ -339,8 +341,6 @@ def _migrate(arguments: argparse.Namespace) -> int:
 def _check_config(arguments: argparse.Namespace) -> int:
     configuration = load(arguments.conf)
     gateway = _build(configuration, "")
-    build_authenticator(configuration)
-    build_message_key(configuration)
     table = configuration.gateway
     _check_evidence(gateway)
     print(

@@ -162,7 +162,8 @@ def build_callback_key(configuration: Configuration) -> CallbackKey:
 
 
 def build_message_key(configuration: Configuration) -> MessageKey:
-    """What answers to signed messages are signed with; never the seal's key."""
+    """What answers to signed messages are signed with; never the seal's key, and never a caller's: what the
+    gateway says of itself would be somebody's message."""
     keys = configuration.gateway.keys
     key_file, certificate_file = map(configuration.path, (keys.message_key, keys.message_certificate))
     try:
@@ -170,10 +171,16 @@ def build_message_key(configuration: Configuration) -> MessageKey:
         if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
             raise ValueError("neither RSA nor ECDSA")
         found = MessageKey(key, _one_certificate(certificate_file))
+        seal = x509.load_pem_x509_certificates(configuration.path(keys.seal_chain).read_bytes())[0]
+        if seal.public_key() == key.public_key():
+            raise ValueError("it is the seal's")
     except (OSError, ValueError, TypeError) as error:
         raise ConfigurationError([f"keys.message_key: {error}"]) from error
     if configuration.gateway.mode == "production" and SANDBOX in found.certificate.subject.rfc4514_string():
         raise ConfigurationError(["keys.message_certificate: production does not run on the sandbox's keys"])
+    for name, certificates in caller_certificates(configuration).items():
+        if any(certificate.public_key() == key.public_key() for certificate in certificates):
+            raise ConfigurationError([f"keys.message_key: it is caller {name}'s too"])
     return found
 
 

@@ -1,6 +1,7 @@
 """The faces behind their paths, as one WSGI callable.
 
-The law: a path that no face has is NOT_FOUND. How requests reach it is left to ``server``.
+The law: a path that no face has is NOT_FOUND. A path is taken as it was sent: to the proxy in front,
+``/metrics/../device/`` is one of ``/device/``, and handed on. How requests reach it is left to ``server``.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def build_application(configuration: Configuration, gateway: Gateway, *, cells: 
     def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         for prefix, face in routes:
-            if path.startswith(prefix):
+            if path == prefix or (prefix.endswith("/") and path.startswith(prefix)):
                 return face(environ, start_response)
         return problem(NotFound(), correlation_id=new_correlation_id()).send(start_response)
 

@@ -66,6 +66,25 @@ class Ca:
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         (self.folder / f"{name}.key").write_bytes(private)
 
+    def revoke(self, *names: str) -> None:
+        """Writes ca.crl, of these and no others."""
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(utc_now() - timedelta(hours=1))
+            .next_update(utc_now() + timedelta(days=1))
+        )
+        for name in names:
+            certificate = x509.load_pem_x509_certificate((self.folder / f"{name}.pem").read_bytes())
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder()
+                .serial_number(certificate.serial_number)
+                .revocation_date(utc_now() - timedelta(minutes=1))
+                .build()
+            )
+        signed = builder.sign(self._key, hashes.SHA256())
+        self.pem.with_suffix(".crl").write_bytes(signed.public_bytes(Encoding.PEM))
+
 
 class Door:
     """The two doors of one gateway that is not started yet: callers are admitted, then they are opened."""

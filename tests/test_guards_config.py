@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from gateway.cli import _build
+from gateway.composition import build_message_key
 from gateway.config import NO_SECRET, ConfigurationError, load
 from gateway.core.model import utc_now
 from gateway.sandbox import make_sandbox
@@ -160,6 +162,32 @@ def test_what_is_pinned_can_sign_and_is_one_callers(sandbox: Path, pinned: bytes
         file.write_bytes({b"two": message * 2, b"small": weak_certificate()}.get(pinned, pinned))
     with pytest.raises(ConfigurationError, match=says):
         build_authenticator(load(sandbox))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        ("gateway.toml", "keys/message", "keys/seal", "it is the seal's"),
+        ("gateway.toml", "keys/message", "keys/demo-bank-signed", "it is caller demo-bank-signed's too"),
+        (SIGNED, "keys/demo-bank-signed.pem", "keys/message.pem", "it is caller demo-bank-signed's too"),
+    ],
+)
+def test_the_key_of_messages_is_nothing_elses(
+    sandbox: Path, file: str, old: str, new: str, says: str
+) -> None:
+    build_message_key(load(sandbox))
+    assert not faults_after(sandbox, file, (old, new))
+    with pytest.raises(ConfigurationError, match=says):
+        build_message_key(load(sandbox))
+
+
+@pytest.mark.parametrize("name", ["message", "demo-bank-signed"])
+def test_serve_refuses_what_its_workers_could_not_start_with(sandbox: Path, name: str) -> None:
+    """Above all on a reload: the workers that serve are replaced, and none of the new ones would start."""
+    _build(load(sandbox), "")
+    (sandbox / "keys" / f"{name}.pem").write_bytes(weak_certificate())
+    with pytest.raises(ConfigurationError, match="RSA of 2048 to 4096 bits"):
+        _build(load(sandbox), "")
 
 
 def weak_certificate() -> bytes:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import ssl
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,9 +16,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from live import NS, Live
+from live import NS, Live, eventually
 from lxml import etree
-from nginx_door import NGINX, Door, common_name
+from nginx_door import NGINX, Door, answers, common_name
 from soap_support import REQUESTS, SOAP11, envelope, security, token
 
 from gateway.sandbox import CALLER, caller_file
@@ -138,10 +140,48 @@ def test_each_door_leads_to_its_own_faces(proxied: Proxied) -> None:
     assert proxied.post(b"{}", by="alone", path="/device/v1/demo-bank")[0] == 404
     assert proxied.post(b"{}", by="alone", path="/metrics")[0] == 404
     assert proxied.post(b"{}", by=None, port=proxied.phones, path="/metrics")[0] == 404
+    for path in ("/metrics/../device/", "/metrics%2f../device/", "/metrics/%2e%2e/device/"):
+        assert proxied.post(b"{}", by=None, port=proxied.phones, path=path)[0] == 404, path
+    assert proxied.post(b"{}", by="alone", path="/metrics/../schemas/")[0] == 404
     status, body = proxied.post(b"{}", by=None, port=proxied.phones, path="/device/v1/demo-bank/activations")
     assert (status, b"urn:mobileid-gateway:error:" in body) != (404, False), (
         "the device face answers for itself"
     )
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_a_revoked_certificate_ends_with_the_reload(tmp_path: Path, version: ssl.TLSVersion) -> None:
+    """A TLS session that is taken up again shows no certificate, and nginx would verify none."""
+    (tmp_path / "nginx").mkdir()
+    door = Door(Live(tmp_path / "conf", port=1), folder=tmp_path / "nginx")
+    door.ca.issue("bank")
+    door.ca.revoke()
+    conf, line = door.folder / "nginx.conf", f"# ssl_crl {door.folder}/ca.crl"
+    text = conf.read_text()
+    assert line in text
+    conf.write_text(text.replace(line, line[2:]))
+    context = ssl.create_default_context(cafile=str(door.ca.pem))
+    context.load_cert_chain(door.folder / "bank.pem", door.folder / "bank.key")
+    context.minimum_version = context.maximum_version = version
+
+    def ask(session: ssl.SSLSession | None = None) -> tuple[bytes, ssl.SSLSession | None]:
+        raw = socket.create_connection(("127.0.0.1", door.banks), timeout=10)
+        with context.wrap_socket(raw, server_hostname="localhost", session=session) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return connection.recv(12), connection.session
+
+    nginx = subprocess.Popen([NGINX, "-p", str(door.folder), "-c", str(conf), "-g", "daemon off;"])
+    try:
+        eventually(lambda: answers(door.banks), seconds=20)
+        status, session = ask()
+        assert status == b"HTTP/1.1 404", "nginx knows the certificate, and has no page there"
+        door.ca.revoke("bank")
+        nginx.send_signal(signal.SIGHUP)
+        for shown in (None, session):  # old workers may answer for a moment
+            eventually(lambda shown=shown: ask(shown)[0] == b"HTTP/1.1 400", seconds=20)
+    finally:
+        nginx.terminate()
+        nginx.wait(30)
 
 
 def test_old_tls_and_large_bodies_end_at_nginx(proxied: Proxied) -> None:

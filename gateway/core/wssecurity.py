@@ -26,7 +26,7 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from lxml import etree
 
 from gateway.core import xades, xmldsig
@@ -69,6 +69,7 @@ MAX_MESSAGE_ID: Final = 1024
 MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 4096
 MAX_WINDOW: Final = timedelta(minutes=10)
+MAX_SKEW: Final = timedelta(minutes=2)
 _DATE_TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -124,11 +125,17 @@ def check_key(certificate: x509.Certificate) -> None:
 
 
 class Pins:
-    """The pinned certificates, found by whatever a message names them by."""
+    """The pinned certificates, found by whatever a message names them by.
+
+    KeyInfo is not signed: a key of two callers would leave it to whoever sends a message whose message it is.
+    """
 
     def __init__(self, pins: Iterable[Pin]) -> None:
         self._found: dict[tuple[KeyReference, Any], Pin] = {}
+        owners: dict[bytes, str] = {}
         for pin in pins:
+            if owners.setdefault(key_of(pin.certificate), pin.owner) != pin.owner:
+                raise ValueError(f"{pin.owner}: its key is another caller's too")
             for kind in KeyReference:
                 name = name_of(pin.certificate, kind)
                 if name is None:
@@ -138,6 +145,11 @@ class Pins:
 
     def find(self, kind: KeyReference, name: object) -> Pin | None:
         return self._found.get((kind, name))
+
+
+def key_of(certificate: x509.Certificate) -> bytes:
+    """What is the same for every certificate of one key."""
+    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def name_of(certificate: x509.Certificate, kind: KeyReference) -> object | None:
@@ -299,6 +311,7 @@ def verify_message(
         raise NotSigned("the certificate is not valid now")
     if not timedelta(0) < unverified.expires - unverified.created <= min(window, MAX_WINDOW):
         raise NotSigned("the Timestamp's window is none, or too long")
+    skew = min(skew, MAX_SKEW)
     if not (unverified.created <= at + skew and at - skew < unverified.expires):
         raise NotSigned("the Timestamp is not of now")
     if unverified.message_id is None:
@@ -309,7 +322,8 @@ def verify_message(
         owner=pin.owner,
         kind=unverified.kind,
         replay_key=replay_key.digest(),
-        remember_until=unverified.expires + 2 * skew,
+        # whatever the skew is now: it may be more after a reload, and the clock of another node may be ahead
+        remember_until=unverified.expires + 2 * MAX_SKEW,
         value=unverified.value,
     )
 
@@ -358,7 +372,10 @@ def _exclusive(node: xmldsig.Node) -> tuple[str, ...]:
 
 
 def _canonical(element: Any, prefixes: Sequence[str]) -> bytes:
-    return xmldsig.Node(element).canonical(prefixes)
+    try:
+        return xmldsig.Node(element).canonical(prefixes)
+    except Finding as error:  # what was signed has a canonical form
+        raise NotSigned(str(error)) from error
 
 
 def _key_name(
