@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -32,99 +32,26 @@ from signed import (
     signer,
     verify_answer,
 )
+from signed_bank import BANK, GATEWAY, OTHER, RULES, STRANGER, Bank, credential, good
 from soap_support import (
     ADDRESS,
     CREDENTIAL,
-    MAX_BYTES,
     NOW,
     REQUESTS,
-    SOAP11,
     SOAP12,
-    Gw,
-    Services,
-    call,
     envelope,
     make_rates,
 )
 
-from gateway.config import OPERATIONS
 from gateway.core.rate import Rate
 from gateway.core.wssecurity import KeyReference, Pin, Pins
-from gateway.rates import Rates
-from gateway.soap.application import soap_app
 from gateway.soap.envelope import TNS, SoapVersion
-from gateway.soap.security import AnyAuthenticator, Authentication, CallerCredential, MessageRules
-
-BANK, OTHER, STRANGER, GATEWAY = signer("bank"), signer("other"), signer("stranger"), signer("gateway")
-RULES = MessageRules(window=timedelta(minutes=5), skew=timedelta(seconds=60))
-
-
-@dataclass
-class Remembered:
-    """Who remembers messages: the store's law, in memory."""
-
-    seen: set[tuple[str, str, bytes]] = field(default_factory=set)
-    until: list[datetime] = field(default_factory=list)
-
-    def knows_message(self, relying_party: str, caller: str, key: bytes) -> bool:
-        return (relying_party, caller, key) in self.seen
-
-    def remember_message(self, relying_party: str, caller: str, key: bytes, *, expires_at: datetime) -> bool:
-        self.until.append(expires_at)
-        new = (relying_party, caller, key) not in self.seen
-        self.seen.add((relying_party, caller, key))
-        return new
-
-
-class Bank:
-    """The face with callers of several ways, and what its services were asked."""
-
-    def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, *credentials: CallerCredential, rates: Rates | None = None
-    ) -> None:
-        self.services = Services()
-        self.services.install(monkeypatch)
-        self.store = Remembered()
-        gw = Gw()
-        gw.store = self.store
-        self.app = soap_app(
-            gw,  # type: ignore[arg-type]
-            authenticator=AnyAuthenticator(credentials, rules=RULES),
-            rates=rates or make_rates(),
-            max_bytes=4 * MAX_BYTES,
-            address=ADDRESS,
-            message_key=GATEWAY.message_key(),
-        )
-
-    def post(self, message: etree._Element | bytes, *, version: SoapVersion = SOAP11, **headers: str) -> Any:
-        data = message if isinstance(message, bytes) else etree.tostring(message)
-        return call(self.app, data, headers={"Content-Type": version.content_type, **headers})
-
-    def code(self, message: etree._Element | bytes, **kind: Any) -> str:
-        """OK, or the fault's code."""
-        answer = self.post(message, **kind)
-        code = etree.fromstring(answer.body).findtext(f".//{{{TNS}}}code")
-        assert (code is None) == (answer.status == 200)
-        return code or "OK"
-
-    @property
-    def executed(self) -> int:
-        return len(self.services.asked)
-
-
-def credential(name: str, *by: Signer, way: Authentication = Authentication.X509) -> CallerCredential:
-    certificates = tuple(each.certificate for each in by)
-    secret = CREDENTIAL.secret_sha256 if "username" in way else None
-    return CallerCredential(name, "demo-bank", frozenset(OPERATIONS), secret, way, certificates)
+from gateway.soap.security import Authentication
 
 
 @pytest.fixture
 def bank(monkeypatch: pytest.MonkeyPatch) -> Bank:
     return Bank(monkeypatch, credential("core", BANK), credential("other", OTHER), CREDENTIAL)
-
-
-def good(**changes: Any) -> etree._Element:
-    return sign(REQUESTS["StartConsentSignature"], BANK, at=NOW, **changes)
 
 
 ALGORITHMS = [("rsa", RSA_SHA256), ("p256", ECDSA_SHA256), ("p384", ECDSA_SHA384)]
