@@ -53,7 +53,11 @@ class Bank:
     """The face with callers of several ways, and what its services were asked."""
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, *credentials: CallerCredential, rates: Rates | None = None
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        *credentials: CallerCredential,
+        rates: Rates | None = None,
+        rules: MessageRules = RULES,
     ) -> None:
         self.services = Services()
         self.services.install(monkeypatch)
@@ -62,7 +66,7 @@ class Bank:
         gw.store = self.store
         self.app = soap_app(
             gw,  # type: ignore[arg-type]
-            authenticator=AnyAuthenticator(credentials, rules=RULES),
+            authenticator=AnyAuthenticator(credentials, rules=rules),
             rates=rates or make_rates(),
             max_bytes=4 * MAX_BYTES,
             address=ADDRESS,

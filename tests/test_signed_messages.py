@@ -41,12 +41,13 @@ from soap_support import (
     SOAP12,
     envelope,
     make_rates,
+    security,
 )
 
 from gateway.core.rate import Rate
 from gateway.core.wssecurity import KeyReference, Pin, Pins
 from gateway.soap.envelope import TNS, SoapVersion
-from gateway.soap.security import Authentication
+from gateway.soap.security import Authentication, CallerCredential
 
 
 @pytest.fixture
@@ -270,6 +271,52 @@ def test_a_client_certificate_is_a_caller_alone_or_with_its_secret(monkeypatch: 
     ):
         assert bank.code(message, **headers) == "NOT_AUTHENTICATED"
     assert bank.code(plain, **{"X-Client-Certificate": "%2D%2D nothing"}) == "MALFORMED_MESSAGE"
+
+
+def test_each_of_two_certificates_has_its_own_secret_and_its_own_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    early, late = (signer(f"tls-of-{n}", start=NOW + timedelta(days=n)) for n in (1, -3651))
+    bank = Bank(
+        monkeypatch,
+        credential("one", BANK, way=Authentication.MTLS_USERNAME),
+        credential("two", OTHER, way=Authentication.MTLS_USERNAME),
+        credential("early", early, way=Authentication.MTLS),
+        credential("late", late, way=Authentication.MTLS),
+    )
+    named = envelope(REQUESTS["Heartbeat"]).replace(CREDENTIAL.id.encode(), b"one")
+    assert bank.code(named, **certificate_header(OTHER)) == "NOT_AUTHENTICATED", "of another caller"
+    for by in (early, late):
+        plain = envelope(REQUESTS["Heartbeat"], header="")
+        assert bank.code(plain, **certificate_header(by)) == "NOT_AUTHENTICATED"
+    assert bank.executed == 0
+    assert bank.code(named, **certificate_header(BANK)) == "OK"
+
+
+@pytest.mark.parametrize(("seconds", "outcome"), [(1, "OK"), (0, "NOT_AUTHENTICATED")])
+def test_a_timestamp_beside_a_client_certificate_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, seconds: int, outcome: str
+) -> None:
+    bank = Bank(monkeypatch, credential("tls", BANK, way=Authentication.MTLS))
+    expires = (NOW + timedelta(seconds=seconds)).isoformat()
+    stamp = f"<wsu:Timestamp><wsu:Expires>{expires}</wsu:Expires></wsu:Timestamp>"
+    message = envelope(REQUESTS["Heartbeat"], header=security(stamp))
+    assert bank.code(message, **certificate_header(BANK)) == outcome
+
+
+@pytest.mark.parametrize("way", Authentication)
+@pytest.mark.parametrize("secret", [None, b"x" * 31, b"x" * 32])
+@pytest.mark.parametrize("pinned", [(), (BANK.certificate,)])
+def test_a_caller_has_what_its_way_needs_and_nothing_else(
+    way: Authentication, secret: bytes | None, pinned: tuple[Any, ...]
+) -> None:
+    needs_secret = way in (Authentication.USERNAME, Authentication.MTLS_USERNAME)
+    fits = needs_secret == (secret is not None) and secret != b"x" * 31
+    if fits and bool(pinned) == (way is not Authentication.USERNAME):
+        assert CallerCredential("a", "b", frozenset(), secret, way, pinned).caller.id == "a"
+        return
+    with pytest.raises(ValueError):
+        CallerCredential("a", "b", frozenset(), secret, way, pinned)
 
 
 # what is changed in a good message, by its one defect
