@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, hmac
@@ -37,7 +38,7 @@ OVER = "{urn:forging}over"
 
 def sign_again(root: etree._Element, by: Signer) -> etree._Element:
     """The same message, parsed from its bytes and signed as it stands there."""
-    root = etree.fromstring(etree.tostring(root))
+    root = parsed(etree.tostring(root))
     signature = root.find(".//ds:Signature", NS)
     assert signature is not None
     for info in signature.findall("ds:SignedInfo", NS):
@@ -51,6 +52,11 @@ def sign_again(root: etree._Element, by: Signer) -> etree._Element:
             value.text = base64.b64encode(signed).decode()
         break
     return root
+
+
+def parsed(data: bytes) -> etree._Element:
+    """Also where an xml:id stands twice, which libxml2 itself would refuse."""
+    return etree.fromstring(data, etree.XMLParser(collect_ids=False, resolve_entities=False))
 
 
 def _digest_references(root: etree._Element, info: etree._Element) -> None:
@@ -87,11 +93,16 @@ def canonical(element: etree._Element, prefixes: list[str]) -> bytes:
     return etree.tostring(element, method="c14n", exclusive=True, inclusive_ns_prefixes=prefixes or None)
 
 
+@cache
+def _private(pem: bytes) -> Any:
+    return load_pem_private_key(pem, password=None)
+
+
 def signature_by(by: Signer, data: bytes, *, algorithm: str) -> bytes:
     """By the algorithm's name; an HMAC has the public key, as anyone knows it, as its secret."""
     family, _, name = algorithm.rpartition("#")[2].partition("-")
     digest = HASHES.get(name, hashes.SHA256())
-    key: Any = load_pem_private_key(by.key_pem, password=None)
+    key = _private(by.key_pem)
     if family == "hmac":
         public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         keyed = hmac.HMAC(public, digest)

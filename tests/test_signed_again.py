@@ -17,9 +17,10 @@ from cryptography.x509.oid import NameOID
 from forging import EXCLUSIVE, MORE, OVER, XML, ds, sign_again
 from lxml import etree
 from signed import DS, NS, SKI, WSA, WSSE, WSU, X509V3, Signer, addressing_blocks, sign
-from signed_bank import BANK, OTHER, Bank, credential, good
+from signed_bank import BANK, OTHER, STRANGER, Bank, credential, good
 from soap_support import ADDRESS, CREDENTIAL, NOW, REQUESTS, envelope
 
+from gateway.core import wssecurity
 from gateway.core.wssecurity import (
     MAX_MESSAGE_ID,
     MAX_PREFIXES,
@@ -406,6 +407,12 @@ def test_no_signature_is_no_signed_message() -> None:
     security.remove(one(message, SIGNATURE))
     with pytest.raises(NotSigned):
         parse_message(security, envelope=message, body=message[-1], addressing=())
+
+
+def test_nobodys_key_makes_nobody_known(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose certificate is not pinned stays unknown, were the key that is tried in its place ever broken."""
+    monkeypatch.setattr(wssecurity, "_NOBODY_RSA", STRANGER.certificate.public_key())
+    refused(bank, sign(REQUESTS["Heartbeat"], STRANGER, at=NOW))
 
 
 # Time, over what configuration may say

@@ -91,6 +91,9 @@ class KeyReference(Enum):
     THUMBPRINT = "Thumbprint"
 
 
+_IDENTIFIERS: Final = {_SKI: KeyReference.SUBJECT_KEY, _THUMBPRINT: KeyReference.THUMBPRINT}
+
+
 @dataclass(frozen=True, slots=True)
 class Pin:
     """One certificate that configuration pins to one caller."""
@@ -250,7 +253,7 @@ def _parse(
     required = [body, timestamp, *addressing]
     candidates = required if token is None else [*required, token]
     targets = {f"#{name}": part for part in candidates if (name := part.get(_ID))}
-    if token is not None and targets.get(token_uri or "") is not token:
+    if targets.get(token_uri or "") is not token:
         raise NotSigned("the key reference does not lead to the token")
     signed: list[tuple[Any, _Reference]] = []
     for reference in references:
@@ -376,11 +379,10 @@ def _key_name(
     if tag == f"{WSSE}KeyIdentifier":
         if named.get("EncodingType") not in (None, _BASE64):
             raise NotSigned("another encoding")
-        kinds = {_SKI: KeyReference.SUBJECT_KEY, _THUMBPRINT: KeyReference.THUMBPRINT}
-        kind = kinds.get(named.attribute("ValueType"))
-        if kind is None:
+        value_type = named.attribute("ValueType")
+        if value_type not in _IDENTIFIERS:
             raise NotSigned("another key identifier")
-        return kind, _unb64(named.content()), None
+        return _IDENTIFIERS[value_type], _unb64(named.content()), None
     if tag == f"{_DS}X509Data":
         issuer_serial = named.child(f"{_DS}X509IssuerSerial")
         issuer = issuer_serial.text(f"{_DS}X509IssuerName").strip()
