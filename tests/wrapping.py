@@ -88,7 +88,7 @@ def unchanged(target: str, version: str) -> bytes:
 
 
 def honest(target: str, version: str) -> bytes:
-    """As the forger would have it, but signed: it is executed, or a refusal of the forged one says nothing."""
+    """As the forger would have it, but signed: it is executed, or nothing is said by a refusal."""
     return _signed(target, version, forged=True)
 
 
@@ -519,22 +519,20 @@ def pairs(axes: Mapping[str, Sequence[str]] = AXES) -> Iterator[Variant]:
         for one, other in itertools.combinations(names, 2)
         for a, b in itertools.product(axes[one], axes[other])
     }
-    turn = 0
+    row = 0
     while open_pairs:
+        row += 1
         one, a, other, b = next(iter(open_pairs))
         chosen = {one: a, other: b}
         for axis in names:
             if axis in chosen:
                 continue
-            turn += 1
             values = axes[axis]
-            turned = [*values[turn % len(values) :], *values[: turn % len(values)]]
-            met = {
-                value: sum(
-                    _pair(names, chosen | {axis: value}, axis, known) in open_pairs for known in chosen
-                )
-                for value in turned
-            }
+            turned = [*values[row % len(values) :], *values[: row % len(values)]]
+            met = {}
+            for value in turned:
+                tried = chosen | {axis: value}
+                met[value] = sum(_pair(names, tried, axis, known) in open_pairs for known in chosen)
             chosen[axis] = max(turned, key=met.__getitem__)
         for first, second in itertools.combinations(names, 2):
             open_pairs.pop((first, chosen[first], second, chosen[second]), None)
