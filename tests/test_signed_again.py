@@ -291,6 +291,8 @@ TAKEN: dict[str, Defect] = {
     "token-signed": reference_to(TOKEN),
     "parts-in-another-order": lambda root: one(root, ".//wsse:Security").append(one(root, TIMESTAMP)),
     "digest-sha512": new(DIGEST, Algorithm="http://www.w3.org/2001/04/xmlenc#sha512"),
+    "digest-sha384": new(DIGEST, Algorithm=f"{MORE}sha384"),
+    "method-sha384": new(METHOD, Algorithm=f"{MORE}rsa-sha384"),
     "method-sha512": new(METHOD, Algorithm=f"{MORE}rsa-sha512"),
     "key-reference-of-no-type": without(KEY_REFERENCE, "ValueType"),
     "token-in-no-encoding": without(TOKEN, "EncodingType"),

@@ -76,7 +76,7 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/core/keys.py": ((*_CORE, "test_device_activation", "test_guards"), _VERIFIER),
     "gateway/core/canonical.py": ((*_CORE, "test_device_messages", "test_guards"), _VERIFIER),
     "gateway/core/certpath.py": (("test_core_certpath", *_VERIFIER),),
-    "gateway/core/xmldsig.py": ((*_VERIFIER, "test_guards_gate"),),
+    "gateway/core/xmldsig.py": ((*_VERIFIER, "test_guards_gate"), _SIGNED),
     "gateway/core/xmlparse.py": (_BYTES, _VERIFIER),
     "gateway/core/attestation/*.py": (("test_attestation", "test_attested_walk"),),
     "gateway/core/der.py": (("test_attestation",),),
