@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -426,6 +427,40 @@ def test_no_window_is_longer_than_ten_minutes(monkeypatch: pytest.MonkeyPatch) -
     assert bank.code(good(lifetime=timedelta(minutes=10))) == "OK"
     longer = sign(REQUESTS["Heartbeat"], BANK, at=NOW, lifetime=timedelta(minutes=10, seconds=1))
     assert bank.code(longer) == "NOT_AUTHENTICATED"
+
+
+# Cost
+
+
+def _many(pattern: str, times: int) -> str:
+    return " ".join(pattern.format(n) for n in range(times))
+
+
+NAMESPACES, QUALIFIED = _many("xmlns:p{0}='urn:{0}'", 250), _many("xmlns:n{0}='urn:{0}' n{0}:a='x'", 120)
+COSTLY: dict[str, tuple[str, str]] = {
+    "attributes": ("<ds:DigestValue", f"<ds:DigestValue {QUALIFIED}"),
+    "namespaces": ("<ds:SignedInfo", f"<ds:SignedInfo {NAMESPACES}"),
+    "prefixes": ("PrefixList='p0'", f"PrefixList='{_many('p{0}', 9_000)}'"),
+    "ids": ("<gw:requestId>", _many("<x Id='i{0}'/>", 9_000) + "<gw:requestId>"),
+    "digests": ("<ds:DigestValue>", f"<ds:DigestValue>{'A' * 60_000}"),
+    "blanks": ("<ds:Transforms>", f"<ds:Transforms>{' ' * 60_000}"),
+    "token": ("</wsse:BinarySecurityToken>", f"{'A' * 60_000}</wsse:BinarySecurityToken>"),
+    "value": ("<ds:SignatureValue>", f"<ds:SignatureValue>{'A' * 60_000}"),
+    "issuer": ("X509IssuerName>", f"X509IssuerName>{',' * 30_000}"),
+    "serial": ("X509SerialNumber>", f"X509SerialNumber>{'9' * 60_000}"),
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_nobody_unknown_makes_a_signature_costly(bank: Bank, name: str) -> None:
+    message = good(kind=ISSUER if name in ("issuer", "serial") else BINARY)
+    into(C14N, inclusive("p0"))(message)
+    data = etree.tostring(message).decode().replace('"', "'")
+    before, after = COSTLY[name]
+    assert before in data
+    began = time.process_time()
+    assert bank.code(data.replace(before, after).encode()) == "NOT_AUTHENTICATED"
+    assert time.process_time() - began < 1
 
 
 # Keys
