@@ -113,6 +113,7 @@ SAME: dict[str, Callable[[bytes], bytes]] = {
 BROKEN: dict[str, Callable[[bytes], bytes]] = {
     "value-with-a-leading-zero": value(lambda raw: b"\0" + raw),
     "value-with-a-zero-behind": value(lambda raw: raw + b"\0"),
+    "value-with-a-zero-between": value(lambda raw: raw[:32] + b"\0" + raw[32:]),
     "value-a-byte-short": value(lambda raw: raw[1:]),
     "value-empty": value(lambda raw: b""),
     "value-of-zeros": value(lambda raw: bytes(len(raw))),

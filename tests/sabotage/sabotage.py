@@ -58,7 +58,7 @@ _CORE: Final = ("test_core_statement", "test_core_profile", "test_core_assertion
 _SOAP: Final = ("test_soap_gate", "test_guards", "test_soap_face", "test_soap_contract")
 _BYTES: Final = ("test_soap_gate", "test_guards_gate", "test_gate_bounds", "test_soap_mtom")
 _DEVICE: Final = ("test_device_messages", "test_device_authentication", "test_device_activation")
-_SIGNED: Final = ("test_signed_messages", "test_signed_again")
+_SIGNED: Final = ("test_signed_messages", "test_signed_again", "test_replays")
 _CALLBACKS: Final = ("test_callbacks", "test_callback_sender")
 TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/core/text.py": (("test_guards", "test_text"),),
