@@ -15,6 +15,7 @@ import pytest
 from asn1crypto import crl
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from device_harness import Face
@@ -299,6 +300,23 @@ def test_an_rsa_seal_names_rsa(size: int) -> None:
     named = f.swap(xades.RSA_SHA256, xades.ECDSA_SHA256)
     forged = f.seal(f.model(), signer=RSA_SEAL, info=named, value=lambda genuine: genuine[:size])
     assert judged(forged) is SubIndication.SIG_CRYPTO_FAILURE
+
+
+def test_evidence_knows_no_other_curve() -> None:
+    """Though messages may be signed on P-384, and this signature is by the key that it names."""
+    key = ec.generate_private_key(ec.SECP384R1())
+    wide = f.certify("P-384", issuer=f.ROOT, key=key, roles=[Role.SEAL], no_rev_avail=True)
+    infos, wrong = [], SubIndication.CRYPTO_CONSTRAINTS_FAILURE
+
+    def info(text: str) -> str:
+        infos.append(f.canonical(text))
+        return text
+
+    def value(_: bytes) -> bytes:
+        r, s = decode_dss_signature(key.sign(infos[0], ec.ECDSA(SHA256())))
+        return r.to_bytes(48, "big") + s.to_bytes(48, "big")
+
+    assert judged(f.seal(f.model(), signer=wide, info=info, value=value)) is wrong
 
 
 def test_an_authentication_shows_nothing_and_is_valid() -> None:

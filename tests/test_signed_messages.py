@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -37,27 +37,22 @@ from signed import (
     signer,
     verify_answer,
 )
+from signed_bank import BANK, GATEWAY, OTHER, RULES, STRANGER, Bank, credential, good
 from soap_support import (
     ADDRESS,
     CREDENTIAL,
-    MAX_BYTES,
     NOW,
     REQUESTS,
     SOAP11,
     SOAP12,
-    Gw,
-    Services,
-    call,
     envelope,
     make_rates,
+    security,
 )
 
-from gateway.config import OPERATIONS
 from gateway.core.rate import Rate
 from gateway.core.wssecurity import MAX_SKEW, KeyReference, Pin, Pins
-from gateway.rates import Rates
 from gateway.soap import guard
-from gateway.soap.application import soap_app
 from gateway.soap.envelope import TNS, SoapVersion
 from gateway.soap.security import (
     AnyAuthenticator,
@@ -67,76 +62,10 @@ from gateway.soap.security import (
     pins_of,
 )
 
-BANK, OTHER, STRANGER, GATEWAY = signer("bank"), signer("other"), signer("stranger"), signer("gateway")
-RULES = MessageRules(window=timedelta(minutes=5), skew=timedelta(seconds=60))
-
-
-@dataclass
-class Remembered:
-    """Who remembers messages: the store's law, in memory."""
-
-    seen: set[tuple[str, str, bytes]] = field(default_factory=set)
-    until: list[datetime] = field(default_factory=list)
-
-    def knows_message(self, relying_party: str, caller: str, key: bytes) -> bool:
-        return (relying_party, caller, key) in self.seen
-
-    def remember_message(self, relying_party: str, caller: str, key: bytes, *, expires_at: datetime) -> bool:
-        self.until.append(expires_at)
-        new = (relying_party, caller, key) not in self.seen
-        self.seen.add((relying_party, caller, key))
-        return new
-
-
-class Bank:
-    """The face with callers of several ways, and what its services were asked."""
-
-    def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, *credentials: CallerCredential, rates: Rates | None = None
-    ) -> None:
-        self.services = Services()
-        self.services.install(monkeypatch)
-        self.store = Remembered()
-        gw = Gw()
-        gw.store = self.store
-        self.app = soap_app(
-            gw,  # type: ignore[arg-type]
-            authenticator=AnyAuthenticator(credentials, rules=RULES),
-            rates=rates or make_rates(),
-            max_bytes=4 * MAX_BYTES,
-            address=ADDRESS,
-            message_key=GATEWAY.message_key(),
-        )
-
-    def post(self, message: etree._Element | bytes, *, version: SoapVersion = SOAP11, **headers: str) -> Any:
-        data = message if isinstance(message, bytes) else etree.tostring(message)
-        return call(self.app, data, headers={"Content-Type": version.content_type, **headers})
-
-    def code(self, message: etree._Element | bytes, **kind: Any) -> str:
-        """OK, or the fault's code."""
-        answer = self.post(message, **kind)
-        code = etree.fromstring(answer.body).findtext(f".//{{{TNS}}}code")
-        assert (code is None) == (answer.status == 200)
-        return code or "OK"
-
-    @property
-    def executed(self) -> int:
-        return len(self.services.asked)
-
-
-def credential(name: str, *by: Signer, way: Authentication = Authentication.X509) -> CallerCredential:
-    certificates = tuple(each.certificate for each in by)
-    secret = CREDENTIAL.secret_sha256 if "username" in way else None
-    return CallerCredential(name, "demo-bank", frozenset(OPERATIONS), secret, way, certificates)
-
 
 @pytest.fixture
 def bank(monkeypatch: pytest.MonkeyPatch) -> Bank:
     return Bank(monkeypatch, credential("core", BANK), credential("other", OTHER), CREDENTIAL)
-
-
-def good(**changes: Any) -> etree._Element:
-    return sign(REQUESTS["StartConsentSignature"], BANK, at=NOW, **changes)
 
 
 ALGORITHMS = [("rsa", RSA_SHA256), ("p256", ECDSA_SHA256), ("p384", ECDSA_SHA384)]
@@ -406,6 +335,52 @@ def test_a_client_certificate_is_a_caller_alone_or_with_its_secret(monkeypatch: 
     ):
         assert bank.code(message, **headers) == "NOT_AUTHENTICATED"
     assert bank.code(plain, **{"X-Client-Certificate": "%2D%2D nothing"}) == "MALFORMED_MESSAGE"
+
+
+def test_each_of_two_certificates_has_its_own_secret_and_its_own_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    early, late = (signer(f"tls-of-{n}", start=NOW + timedelta(days=n)) for n in (1, -3651))
+    bank = Bank(
+        monkeypatch,
+        credential("one", BANK, way=Authentication.MTLS_USERNAME),
+        credential("two", OTHER, way=Authentication.MTLS_USERNAME),
+        credential("early", early, way=Authentication.MTLS),
+        credential("late", late, way=Authentication.MTLS),
+    )
+    named = envelope(REQUESTS["Heartbeat"]).replace(CREDENTIAL.id.encode(), b"one")
+    assert bank.code(named, **certificate_header(OTHER)) == "NOT_AUTHENTICATED", "of another caller"
+    for by in (early, late):
+        plain = envelope(REQUESTS["Heartbeat"], header="")
+        assert bank.code(plain, **certificate_header(by)) == "NOT_AUTHENTICATED"
+    assert bank.executed == 0
+    assert bank.code(named, **certificate_header(BANK)) == "OK"
+
+
+@pytest.mark.parametrize(("seconds", "outcome"), [(1, "OK"), (0, "NOT_AUTHENTICATED")])
+def test_a_timestamp_beside_a_client_certificate_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, seconds: int, outcome: str
+) -> None:
+    bank = Bank(monkeypatch, credential("tls", BANK, way=Authentication.MTLS))
+    expires = (NOW + timedelta(seconds=seconds)).isoformat()
+    stamp = f"<wsu:Timestamp><wsu:Expires>{expires}</wsu:Expires></wsu:Timestamp>"
+    message = envelope(REQUESTS["Heartbeat"], header=security(stamp))
+    assert bank.code(message, **certificate_header(BANK)) == outcome
+
+
+@pytest.mark.parametrize("way", Authentication)
+@pytest.mark.parametrize("secret", [None, b"x" * 31, b"x" * 32])
+@pytest.mark.parametrize("pinned", [(), (BANK.certificate,)])
+def test_a_caller_has_what_its_way_needs_and_nothing_else(
+    way: Authentication, secret: bytes | None, pinned: tuple[Any, ...]
+) -> None:
+    needs_secret = way in (Authentication.USERNAME, Authentication.MTLS_USERNAME)
+    fits = needs_secret == (secret is not None) and secret != b"x" * 31
+    if fits and bool(pinned) == (way is not Authentication.USERNAME):
+        assert CallerCredential("a", "b", frozenset(), secret, way, pinned).caller.id == "a"
+        return
+    with pytest.raises(ValueError):
+        CallerCredential("a", "b", frozenset(), secret, way, pinned)
 
 
 # what is changed in a good message, by its one defect

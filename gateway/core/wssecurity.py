@@ -92,6 +92,9 @@ class KeyReference(Enum):
     THUMBPRINT = "Thumbprint"
 
 
+_IDENTIFIERS: Final = {_SKI: KeyReference.SUBJECT_KEY, _THUMBPRINT: KeyReference.THUMBPRINT}
+
+
 @dataclass(frozen=True, slots=True)
 class Pin:
     """One certificate that configuration pins to one caller."""
@@ -234,12 +237,11 @@ def _parse(
     addressing: Sequence[etree._Element],
 ) -> UnverifiedMessage:
     parts = [str(part.tag) for part in security]
-    for tag, least in ((SIGNATURE, 1), (TIMESTAMP, 1), (_TOKEN, 0)):
-        if not least <= parts.count(tag) <= 1:
-            raise NotSigned(f"{tag} stands {parts.count(tag)} times")
-    if not {SIGNATURE, TIMESTAMP, _TOKEN}.issuperset(parts):
+    if len(set(parts)) < len(parts) or not {SIGNATURE, TIMESTAMP, _TOKEN}.issuperset(parts):
         raise NotSigned("Security holds more than a signed message's parts")
-    signature, timestamp, token = (security.find(tag) for tag in (SIGNATURE, TIMESTAMP, _TOKEN))
+    # ValueError where one of them is missing
+    signature, timestamp = (security[parts.index(tag)] for tag in (SIGNATURE, TIMESTAMP))
+    token = security.find(_TOKEN)
     node = xmldsig.Node(signature)
     info = node.child(f"{_DS}SignedInfo")
     value_text = node.text(f"{_DS}SignatureValue")
@@ -259,15 +261,16 @@ def _parse(
     info.end()
     created, expires = _times(timestamp)
     kind, key_name, token_uri = _key_name(key_info, token)
-    if (token is None) != (token_uri is None) or (token is not None and token_uri != f"#{token.get(_ID)}"):
-        raise NotSigned("the key reference does not lead to the token")
-    ids = _ids(envelope)
+    _check_ids(envelope)
     required = [body, timestamp, *addressing]
-    targets = {f"#{part.get(_ID)}": part for part in (*required, token) if part is not None and part.get(_ID)}
+    candidates = required if token is None else [*required, token]
+    targets = {f"#{name}": part for part in candidates if (name := part.get(_ID))}
+    if targets.get(token_uri or "") is not token:
+        raise NotSigned("the key reference does not lead to the token")
     signed: list[tuple[Any, _Reference]] = []
     for reference in references:
         target = targets.pop(reference.uri, None)
-        if target is None or ids[reference.uri[1:]] is not target:
+        if target is None:
             raise NotSigned("a Reference leads elsewhere, or twice to one node")
         signed.append((target, reference))
     if any(all(part is not target for target, _ in signed) for part in required):
@@ -350,10 +353,7 @@ def _reference(node: xmldsig.Node) -> _Reference:
         raise NotSigned("the digest algorithm is not accepted")
     digest = _unb64(node.text(f"{_DS}DigestValue"))
     node.end()
-    uri = node.attribute("URI")
-    if len(uri) < 2 or uri[0] != "#":
-        raise NotSigned("a Reference names no id")
-    return _Reference(uri, prefixes, algorithm, digest)
+    return _Reference(node.attribute("URI"), prefixes, algorithm, digest)
 
 
 def _exclusive(node: xmldsig.Node) -> tuple[str, ...]:
@@ -396,11 +396,10 @@ def _key_name(
     if tag == f"{WSSE}KeyIdentifier":
         if named.get("EncodingType") not in (None, _BASE64):
             raise NotSigned("another encoding")
-        kinds = {_SKI: KeyReference.SUBJECT_KEY, _THUMBPRINT: KeyReference.THUMBPRINT}
-        kind = kinds.get(named.attribute("ValueType"))
-        if kind is None:
+        value_type = named.attribute("ValueType")
+        if value_type not in _IDENTIFIERS:
             raise NotSigned("another key identifier")
-        return kind, _unb64(named.content()), None
+        return _IDENTIFIERS[value_type], _unb64(named.content()), None
     if tag == f"{_DS}X509Data":
         issuer_serial = named.child(f"{_DS}X509IssuerSerial")
         issuer = issuer_serial.text(f"{_DS}X509IssuerName").strip()
@@ -420,13 +419,10 @@ def _token(token: etree._Element) -> bytes:
     node = xmldsig.Node(token)
     if token.get("ValueType") != _X509V3 or token.get("EncodingType") not in (None, _BASE64):
         raise NotSigned("not an X.509 token")
-    der = _unb64(node.content())
-    if len(der) > xmldsig.MAX_CERTIFICATE:
-        raise NotSigned("a certificate of unusual size")
-    return der
+    return _unb64(node.content())
 
 
-def _times(timestamp: etree._Element | None) -> tuple[datetime, datetime]:
+def _times(timestamp: etree._Element) -> tuple[datetime, datetime]:
     """Created and Expires, both of them and nothing else (WS-Security 1.1 section 10)."""
     node = xmldsig.Node(timestamp)
     created, expires = node.text(f"{WSU}Created"), node.text(f"{WSU}Expires")
@@ -442,17 +438,16 @@ def parse_moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _ids(envelope: etree._Element) -> dict[str, etree._Element]:
-    """Every element with an id, however it is spelled; raises NotSigned where a value stands twice."""
-    found: dict[str, etree._Element] = {}
+def _check_ids(envelope: etree._Element) -> None:
+    """Raises NotSigned where an id stands twice, however it is spelled: so each leads to one node."""
+    found: set[str] = set()
     for element in envelope.iter():
         for name, value in element.attrib.items():
             if str(name).rpartition("}")[2].lower() != "id":
                 continue
             if str(value) in found:
                 raise NotSigned("an id stands twice")
-            found[str(value)] = element
-    return found
+            found.add(str(value))
 
 
 def _message_id(block: etree._Element) -> str:
@@ -503,7 +498,7 @@ class MessageKey:
             nodes.append(confirmation)
         for number, node in enumerate(nodes, start=1):
             node.set(_ID, f"signed-{number}")
-        if kind is KeyReference.SUBJECT_KEY and name_of(self.certificate, kind) is None:
+        if name_of(self.certificate, kind) is None:
             kind = KeyReference.BINARY
         if kind is KeyReference.BINARY:
             self._add_token(security)

@@ -300,11 +300,12 @@ def verify_digests(signature: UnverifiedSignature, *, data: bytes) -> None:
 
 
 def verify_value(signature: UnverifiedSignature, *, certificate: x509.Certificate) -> None:
-    """SignatureValue is by the certificate's key over SignedInfo, by the algorithm that it names."""
+    """SignatureValue is by the certificate's key over SignedInfo, by the algorithm that it names.
+
+    Which keys may sign evidence is left to ``certpath``.
+    """
     key = certificate.public_key()
     try:
-        if isinstance(key, ec.EllipticCurvePublicKey) and not isinstance(key.curve, ec.SECP256R1):
-            raise SignatureInvalid("evidence knows P-256 alone")
         verify_bytes(key, algorithm=signature.algorithm, value=signature.value, data=signature.info())
     except SignatureInvalid as error:
         raise Finding(

@@ -38,13 +38,13 @@ class Addressing:
         return bool(self.blocks)
 
     def value(self, name: str) -> str | None:
-        """The text of a block that stands once; None where it does not stand."""
-        found = [block for block in self.blocks if block.tag == f"{{{_WSA}}}{name}"]
-        if not found:
-            return None
-        if len(found) > 1 or len(found[0]):
-            raise AddressingNotSupported()
-        return (found[0].text or "").strip(" \t\r\n")
+        """The text of the first block of this name; None where none stands."""
+        for block in self.blocks:
+            if block.tag == f"{{{_WSA}}}{name}":
+                if len(block):
+                    raise AddressingNotSupported()
+                return (block.text or "").strip(" \t\r\n")
+        return None
 
     def check(self, *, address: str) -> None:
         """Raises AddressingNotSupported; Action is compared with the Body where the SOAPAction is."""

@@ -116,12 +116,15 @@ class UsernameTokenAuthenticator:
 
     def __init__(self, callers: Mapping[str, CallerCredential]) -> None:
         self._callers = {
-            name: (known.secret_sha256 or _NOBODY, known.caller) for name, known in callers.items()
+            name: (known.secret_sha256, known.caller)
+            for name, known in callers.items()
+            if known.secret_sha256 is not None
         }
 
     def authenticate(self, message: Message, *, at: datetime) -> Authenticated:
         username, password = _credentials(message, at=at)
-        expected, caller = self._callers.get(username, (_NOBODY, None))
+        unknown: tuple[bytes, Caller | None] = (_NOBODY, None)
+        expected, caller = self._callers.get(username, unknown)
         equal = hmac.compare_digest(hashlib.sha256(password.encode()).digest(), expected)
         if not equal or caller is None:
             raise NotAuthenticated()

@@ -58,6 +58,7 @@ _CORE: Final = ("test_core_statement", "test_core_profile", "test_core_assertion
 _SOAP: Final = ("test_soap_gate", "test_guards", "test_soap_face", "test_soap_contract")
 _BYTES: Final = ("test_soap_gate", "test_guards_gate", "test_gate_bounds", "test_soap_mtom")
 _DEVICE: Final = ("test_device_messages", "test_device_authentication", "test_device_activation")
+_SIGNED: Final = ("test_signed_messages", "test_signed_again", "test_replays")
 _CALLBACKS: Final = ("test_callbacks", "test_callback_sender")
 TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/core/text.py": (("test_guards", "test_text"),),
@@ -75,7 +76,7 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/core/keys.py": ((*_CORE, "test_device_activation", "test_guards"), _VERIFIER),
     "gateway/core/canonical.py": ((*_CORE, "test_device_messages", "test_guards"), _VERIFIER),
     "gateway/core/certpath.py": (("test_core_certpath", *_VERIFIER),),
-    "gateway/core/xmldsig.py": ((*_VERIFIER, "test_guards_gate"),),
+    "gateway/core/xmldsig.py": ((*_VERIFIER, "test_guards_gate"), _SIGNED),
     "gateway/core/xmlparse.py": (_BYTES, _VERIFIER),
     "gateway/core/attestation/*.py": (("test_attestation", "test_attested_walk"),),
     "gateway/core/der.py": (("test_attestation",),),
@@ -83,9 +84,9 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "gateway/core/verifier.py": (_VERIFIER,),
     "gateway/soap/guard.py": (_BYTES, _SOAP),
     "gateway/soap/validation.py": (_SOAP,),
-    "gateway/core/wssecurity.py": (("test_signed_messages",),),
-    "gateway/soap/addressing.py": (("test_signed_messages",),),
-    "gateway/soap/security.py": (("test_signed_messages",), _SOAP),
+    "gateway/core/wssecurity.py": (_SIGNED,),
+    "gateway/soap/addressing.py": (_SIGNED,),
+    "gateway/soap/security.py": (_SIGNED, _SOAP),
     "gateway/soap/mtom.py": (_BYTES,),
     "gateway/soap/media.py": (_BYTES, _SOAP),
     "gateway/core/device_order.py": (("test_pin", "test_devices"),),
@@ -133,11 +134,12 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
         ("test_storage_store", "test_storage_races", "test_storage_migrate"),
     ),
     "gateway/soap/envelope.py": (_BYTES, _SOAP),
-    "gateway/soap/application.py": (_BYTES, _SOAP),
+    "gateway/soap/application.py": (_BYTES, (*_SOAP, "test_rates", "test_signed_messages")),
     "gateway/web.py": (("test_guards_gate", "test_device_messages", "test_soap_gate"), _SOAP),
     "gateway/core/rate.py": (("test_rates",),),
     "gateway/rates.py": (("test_rates",),),
-    "gateway/config.py": (("test_guards_config",), ("test_cli",)),
+    "gateway/server.py": (("test_rates", "test_serve"),),
+    "gateway/config.py": (("test_guards_config", "test_rates"), ("test_cli",)),
 }
 """Which tests know a module, the quickest first; in this order the modules are taken."""
 _SLOW: Final = (
