@@ -134,7 +134,7 @@ TESTS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
         ("test_storage_store", "test_storage_races", "test_storage_migrate"),
     ),
     "gateway/soap/envelope.py": (_BYTES, _SOAP),
-    "gateway/soap/application.py": (_BYTES, (*_SOAP, "test_rates", "test_signed_messages")),
+    "gateway/soap/application.py": (_BYTES, (*_SOAP, "test_rates", *_SIGNED)),
     "gateway/web.py": (("test_guards_gate", "test_device_messages", "test_soap_gate"), _SOAP),
     "gateway/core/rate.py": (("test_rates",),),
     "gateway/rates.py": (("test_rates",),),
