@@ -2,8 +2,8 @@
 
 The law: WSDL and schemas are written by hand and served byte for byte; the one thing that changes is the
 address of the two ports, and it comes from configuration, never from a request. A policy is put in where it
-is asked for by name, and every binding refers to it: taken out again, it leaves the WSDL. A name in a request is
-looked up among the committed files; no path is made of it. Validation is left to ``validation``.
+is asked for by name, and every binding refers to it: taken out again, it leaves the WSDL. A name in a request
+is looked up among the committed files; no path is made of it. Validation is left to ``validation``.
 """
 
 from __future__ import annotations
