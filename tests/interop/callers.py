@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,7 +42,7 @@ from live import Live, free_port, text  # noqa: E402
 from lxml import etree  # noqa: E402
 from meddler import GAMES, Answered, Meddler, meddler  # noqa: E402
 from nginx_door import Ca, Door  # noqa: E402
-from run import CLIENT_SECONDS, FAILED, HERE, NONE, NOT_RUN, PASSED, ZONE, Client, execute, install, table  # noqa: E402
+from run import CLIENT_SECONDS, CLIENTS, FAILED, HERE, NONE, NOT_RUN, PASSED, ZONE, Client, execute, install, table  # noqa: E402
 from signed import Signer, signer, verify_answer  # noqa: E402
 
 from gateway.config import OPERATIONS  # noqa: E402
@@ -85,6 +85,14 @@ class Stack(Client):
     """Whether it holds an answer against its own question (SignatureConfirmation, RelatesTo)."""
 
 
+def cxf(name: str, program: str, **more: Any) -> Stack:
+    built = next(client for client in CLIENTS if client.folder == "cxf")
+    command = ("java", "-cp", "target/classes:target/lib/*", program)
+    return Stack(
+        **{f.name: getattr(built, f.name) for f in fields(built)} | {"name": name, "run": command}, **more
+    )
+
+
 STACKS: Final = (
     Stack("python-xmlsec", "xmlsec", (sys.executable, "signed.py"), remark="no SOAP library"),
     Stack("python-xmlsec, P-256", "xmlsec", (sys.executable, "signed.py"), key="p256", remark="ECDSA"),
@@ -115,6 +123,7 @@ STACKS: Final = (
         packages=("mono-runtime", "mono-mcs", "mono-devel", "make", "openssl"),
         build=(("make", "-s", "target/signed.exe", "target/caller.p12"),),
     ),
+    cxf("Apache CXF, by policy", "SignedByPolicy", query="wsdl&policy=x509"),
 )
 
 
