@@ -384,7 +384,6 @@ def test_policy_of_signed_messages_is_what_the_gateway_takes_and_answers() -> No
     asked = asked_for("x509")
     token = ["X509Token", "WssX509V3Token10"]
     assert asked == {
-        "Addressing": [],
         "AsymmetricBinding": [
             *("InitiatorToken", *token, "RecipientToken", *token),
             *("AlgorithmSuite", "Basic256Sha256", "Layout", "Lax"),
@@ -397,8 +396,6 @@ def test_policy_of_signed_messages_is_what_the_gateway_takes_and_answers() -> No
     included = [str(token.get(f"{SP}IncludeToken")) for token in root.iter(f"{SP}X509Token")]
     assert included == [f"{SP[1:-1]}/IncludeToken/AlwaysTo{who}" for who in ("Recipient", "Initiator")]
     assert [header.get("Namespace") for header in root.iter(f"{SP}Header")] == [WSA]
-    (addressing,) = root.iter("{http://www.w3.org/2007/05/addressing/metadata}Addressing")
-    assert addressing.get(f"{WSP}Optional") == "true"
 
 
 def test_policy_of_tls_asks_for_the_certificate_and_nothing_in_the_message() -> None:
