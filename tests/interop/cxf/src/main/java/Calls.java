@@ -11,6 +11,7 @@ import java.net.URL;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
+import java.util.concurrent.Callable;
 import java.util.function.Function;
 
 /** The two calls of each program: one that is answered, and one that is answered with a typed fault. */
@@ -30,18 +31,20 @@ final class Calls {
     }
 
     /** {@code refusal} says why an answer was not taken for the gateway's; null where something else went wrong. */
-    static void run(MobileIdGateway gateway, Function<Throwable, String> refusal) throws Exception {
+    static void run(Callable<MobileIdGateway> gateway, Function<Throwable, String> refusal) throws Exception {
         call("StartRegistration", refusal, () -> {
             IdentityAttribute name = new IdentityAttribute();
             name.setName("name");
             name.setValue("Zoë & Ångström <Şahin>");
-            return gateway.startRegistration(UUID.randomUUID().toString(), env("EXTERNAL_REF"), List.of(name), null);
+            return gateway.call()
+                    .startRegistration(UUID.randomUUID().toString(), env("EXTERNAL_REF"), List.of(name), null);
         });
-        call("GetTransaction", refusal, () -> gateway.getTransaction("00000000-0000-7000-8000-000000000000", null));
+        call("GetTransaction", refusal,
+                () -> gateway.call().getTransaction("00000000-0000-7000-8000-000000000000", null));
     }
 
     private interface Call {
-        Object made() throws GatewayException;
+        Object made() throws Exception;
     }
 
     private static void call(String operation, Function<Throwable, String> refusal, Call call) throws Exception {

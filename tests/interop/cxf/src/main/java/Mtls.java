@@ -9,18 +9,19 @@
  * TRUSTSTORE holds the CA of the server's certificate. SOAP_VERSION (1.1 or 1.2) and EXTERNAL_REF (the person) are as
  * in every program beside this one.
  */
-import gateway.MobileIdGateway;
 import java.io.FileInputStream;
+import java.io.IOException;
 import java.io.InputStream;
 import java.security.KeyStore;
+import javax.net.ssl.HttpsURLConnection;
 import javax.net.ssl.KeyManagerFactory;
+import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLException;
 import javax.net.ssl.TrustManagerFactory;
 import org.apache.cxf.Bus;
 import org.apache.cxf.BusFactory;
 import org.apache.cxf.configuration.jsse.TLSClientParameters;
 import org.apache.cxf.transport.http.HTTPConduitConfigurer;
-import org.apache.cxf.transport.http.HTTPException;
 import org.apache.cxf.ws.policy.PolicyException;
 
 public final class Mtls {
@@ -29,8 +30,9 @@ public final class Mtls {
         // For every connection: the WSDL is fetched behind the same door.
         Bus bus = BusFactory.getDefaultBus();
         bus.setExtension((name, address, conduit) -> conduit.setTlsClientParameters(tls), HTTPConduitConfigurer.class);
-        MobileIdGateway gateway = Calls.port();
-        Calls.run(gateway, Mtls::refusal);
+        // Where it cannot be had so, CXF asks the JDK for it.
+        HttpsURLConnection.setDefaultSSLSocketFactory(tls.getSslContext().getSocketFactory());
+        Calls.run(Calls::port, Mtls::refusal);
     }
 
     private static TLSClientParameters tls() throws Exception {
@@ -42,6 +44,8 @@ public final class Mtls {
         TLSClientParameters tls = new TLSClientParameters();
         tls.setKeyManagers(keys.getKeyManagers());
         tls.setTrustManagers(trusted.getTrustManagers());
+        tls.setSslContext(SSLContext.getInstance("TLS"));
+        tls.getSslContext().init(keys.getKeyManagers(), trusted.getTrustManagers(), null);
         return tls;
     }
 
@@ -55,8 +59,7 @@ public final class Mtls {
 
     /** The handshake failed, the proxy turned us away, or CXF had no certificate to show. */
     private static String refusal(Throwable cause) {
-        boolean turnedAway = cause instanceof HTTPException error && (error.getResponseCode() == 400
-                || error.getResponseCode() == 403);
+        boolean turnedAway = cause instanceof IOException && String.valueOf(cause.getMessage()).contains("400");
         return turnedAway || cause instanceof SSLException || cause instanceof PolicyException ? cause.toString() : null;
     }
 }
