@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -50,6 +51,7 @@ from soap_support import (
     security,
 )
 
+from gateway.core import xmldsig, xmlparse
 from gateway.core.rate import Rate
 from gateway.core.wssecurity import MAX_SKEW, KeyReference, Pin, Pins
 from gateway.soap import guard
@@ -122,6 +124,14 @@ def test_who_does_not_sign_is_answered_unsigned(bank: Bank) -> None:
 @pytest.mark.parametrize("prefixes", ["soap", "x gw soap", "x #default", ""])
 def test_inclusive_prefixes_are_canonicalised_as_others_do(bank: Bank, prefixes: str) -> None:
     assert bank.code(good(prefixes=prefixes)) == "OK"
+
+
+def test_an_inclusive_prefix_counts_where_it_was_never_seen() -> None:
+    """lxml knows the prefixes of a thread, and a worker has not parsed what it verifies."""
+    prefix = f"p{secrets.token_hex(8)}"
+    root = xmlparse.parse(f'<a xmlns="urn:a" xmlns:{prefix}="urn:b"><b/></a>'.encode())
+    expected = f'<b xmlns="urn:a" xmlns:{prefix}="urn:b"></b>'
+    assert xmldsig.Node(root[0]).canonical((prefix, "#default")) == expected.encode()
 
 
 def test_addressing_is_signed_answered_and_checked(bank: Bank) -> None:

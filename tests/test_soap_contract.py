@@ -8,6 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 from lxml import etree
+from signed import WSA, WSU
 from soap_support import ADDRESS, MAX_BYTES, App, call, make_rates
 from spyne import Boolean, ByteArray, DateTime, Integer32, Unicode, Uuid
 from zeep import Client
@@ -32,13 +33,16 @@ from gateway.resources import resource, resource_path
 from gateway.services.devices import METHODS
 from gateway.soap import types
 from gateway.soap.application import soap_app
-from gateway.soap.contract import COMMITTED_ADDRESS, contract
+from gateway.soap.contract import COMMITTED_ADDRESS, POLICIES, POLICY_REFERENCE, contract, with_policy
 from gateway.soap.envelope import TNS
 from gateway.soap.security import UsernameTokenAuthenticator
 from gateway.soap.service import MobileIdGateway
 
 XS = "{http://www.w3.org/2001/XMLSchema}"
 WSDL = "{http://schemas.xmlsoap.org/wsdl/}"
+WSP = "{http://www.w3.org/ns/ws-policy}"
+SP = "{http://docs.oasis-open.org/ws-sx/ws-securitypolicy/200702}"
+WSU_ID = f"{{{WSU}}}Id"
 SOAP_NS = {
     "MobileIdGatewaySoap11": "http://schemas.xmlsoap.org/wsdl/soap/",
     "MobileIdGatewaySoap12": "http://schemas.xmlsoap.org/wsdl/soap12/",
@@ -329,6 +333,80 @@ def test_an_address_is_written_as_an_attribute() -> None:
     assert [port[0].get("location") for port in root.iter(f"{WSDL}port")] == [address] * 2
 
 
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_policy_is_all_that_is_put_into_the_wsdl(name: str) -> None:
+    plain, policy = (call(APP, b"", method="GET", query=q).body for q in ("wsdl", f"wsdl&policy={name}"))
+    fragment = resource("wsdl", f"policy-{name}.xml")
+    assert (policy.count(fragment), policy.count(POLICY_REFERENCE)) == (1, 2)
+    assert policy.replace(fragment, b"").replace(POLICY_REFERENCE, b"") == plain
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_binding_refers_to_the_policy(name: str) -> None:
+    root = etree.fromstring(call(APP, b"", method="GET", query=f"wsdl&policy={name}").body)
+    (policy,) = root.iterfind(f"{WSP}Policy")
+    bindings = root.findall(f"{WSDL}binding")
+    assert [binding.get("name") for binding in bindings] == list(SOAP_NS)
+    for binding in bindings:
+        (reference,) = binding.iter(f"{WSP}PolicyReference")
+        assert binding[0] is reference, "extensions stand first"
+        assert reference.get("URI") == f"#{policy.get(WSU_ID)}"
+    assert len(list(root.iter(f"{WSP}PolicyReference"))) == len(bindings)
+
+
+def test_no_policy_is_put_into_what_has_no_place_for_it() -> None:
+    types, binding = b"  <wsdl:types>\n", b'<wsdl:binding name="a">\n'
+    assert with_policy(types + binding, name="x509") != types + binding
+    for wsdl in (types, types * 2 + binding, binding + types, b""):
+        with pytest.raises(ValueError, match="no place"):
+            with_policy(wsdl, name="x509")
+
+
+def asked_for(name: str) -> dict[str, list[str]]:
+    """What a policy asks for: what stands below each assertion of its one alternative."""
+    root = etree.fromstring(resource("wsdl", f"policy-{name}.xml"))
+    ((alternative,),) = root
+    assert [child.tag for child in root.iter(f"{WSP}ExactlyOne", f"{WSP}All")] == [
+        f"{WSP}ExactlyOne",
+        f"{WSP}All",
+    ]
+    return {
+        etree.QName(assertion).localname: [
+            etree.QName(part).localname
+            for part in assertion.iterdescendants("*")
+            if part.tag != f"{WSP}Policy"
+        ]
+        for assertion in alternative
+    }
+
+
+def test_policy_of_signed_messages_is_what_the_gateway_takes_and_answers() -> None:
+    asked = asked_for("x509")
+    token = ["X509Token", "WssX509V3Token10"]
+    assert asked == {
+        "AsymmetricBinding": [
+            *("InitiatorToken", *token, "RecipientToken", *token),
+            *("AlgorithmSuite", "Basic256Sha256", "Layout", "Lax"),
+            *("IncludeTimestamp", "OnlySignEntireHeadersAndBody"),
+        ],
+        "Wss11": ["RequireSignatureConfirmation"],
+        "SignedParts": ["Body", "Header"],
+    }
+    root = etree.fromstring(resource("wsdl", "policy-x509.xml"))
+    included = [str(token.get(f"{SP}IncludeToken")) for token in root.iter(f"{SP}X509Token")]
+    assert included == [f"{SP[1:-1]}/IncludeToken/AlwaysTo{who}" for who in ("Recipient", "Initiator")]
+    assert [header.get("Namespace") for header in root.iter(f"{SP}Header")] == [WSA]
+
+
+def test_policy_of_tls_asks_for_the_certificate_and_nothing_in_the_message() -> None:
+    assert asked_for("mtls") == {
+        "TransportBinding": [
+            *("TransportToken", "HttpsToken", "RequireClientCertificate"),
+            *("AlgorithmSuite", "Basic256Sha256", "Layout", "Lax"),
+        ]
+    }
+
+
 @pytest.mark.parametrize(
     ("path", "query"), [("/soap/v1", "xsd=gateway-v1.xsd"), ("/schemas/gateway-v1.xsd", "")]
 )
@@ -345,6 +423,13 @@ def test_schema_is_served_byte_for_byte(path: str, query: str) -> None:
         ("/soap/v1", "xsd=seal-policy-1.txt"),
         ("/soap/v1", "xsd=../conf/gateway.toml"),
         ("/soap/v1", "wsdl&policy=none"),
+        ("/soap/v1", "wsdl&policy="),
+        ("/soap/v1", "wsdl&policy=X509"),
+        ("/soap/v1", "wsdl&policy=x509&policy=mtls"),
+        ("/soap/v1", "policy=x509&wsdl"),
+        ("/soap/v1", "policy=x509"),
+        ("/soap/v1", "wsdl&policy=../wsdl/policy-x509"),
+        ("/schemas/policy-x509.xml", ""),
         ("/soap/v1", "gateway-v1.xsd"),
         ("/soap/v2", "wsdl"),
         ("/schemas/", ""),

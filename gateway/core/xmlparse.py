@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import re
 from _thread import LockType, allocate_lock, start_new_thread
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from lxml import etree
 
+_T = TypeVar("_T")
 MAX_DEPTH: Final = 64
 MAX_NODES: Final = 10_000
 """Elements and CDATA sections of a document."""
@@ -55,35 +57,46 @@ def declared_encoding(data: bytes) -> str | None:
 def parse(data: bytes) -> etree._Element:
     """The root of plain XML in UTF-8 without a byte order mark; the declared encoding is not looked at."""
     _count(data, at=_prolog(data).end())
-    found: list[etree._Element | Exception] = []
+    try:
+        return apart(lambda: _parse(data))
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise NotPlain() from error
+
+
+def apart(work: Callable[[], _T]) -> _T:
+    """What ``work`` returns or raises in a thread of its own, which ends with it, and its dictionary too."""
+    found: list[_T] = []
+    failed: list[Exception] = []
     # A bare thread: Thread.start() waits until it runs, and that takes longer than to parse a request.
     over = allocate_lock()
     over.acquire()
-    start_new_thread(_parse_into, (found, data, over))
+    start_new_thread(_work_into, (found, failed, work, over))
     over.acquire()
-    if isinstance(found[0], etree.XMLSyntaxError | ValueError):
-        raise NotPlain() from found[0]
-    if isinstance(found[0], Exception):
-        raise found[0]
+    if failed:
+        raise failed[0]
     return found[0]
 
 
-def _parse_into(found: list[etree._Element | Exception], data: bytes, over: LockType) -> None:
+def _work_into(found: list[_T], failed: list[Exception], work: Callable[[], _T], over: LockType) -> None:
     try:
-        parser = etree.XMLParser(
-            encoding="utf-8",
-            resolve_entities=False,
-            load_dtd=False,
-            no_network=True,
-            huge_tree=False,
-            remove_blank_text=False,
-            collect_ids=False,
-        )
-        found.append(etree.fromstring(data, parser))
+        found.append(work())
     except Exception as error:
-        found.append(error.with_traceback(None))  # which would hold the data
+        failed.append(error.with_traceback(None))  # which would hold the data
     finally:
         over.release()
+
+
+def _parse(data: bytes) -> etree._Element:
+    parser = etree.XMLParser(
+        encoding="utf-8",
+        resolve_entities=False,
+        load_dtd=False,
+        no_network=True,
+        huge_tree=False,
+        remove_blank_text=False,
+        collect_ids=False,
+    )
+    return etree.fromstring(data, parser)
 
 
 def _prolog(data: bytes) -> re.Match[bytes]:

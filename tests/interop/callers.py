@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,7 +42,20 @@ from live import Live, free_port, text  # noqa: E402
 from lxml import etree  # noqa: E402
 from meddler import GAMES, Answered, Meddler, meddler  # noqa: E402
 from nginx_door import Ca, Door  # noqa: E402
-from run import CLIENT_SECONDS, FAILED, HERE, NONE, NOT_RUN, PASSED, ZONE, Client, execute, install, table  # noqa: E402
+from run import (  # noqa: E402
+    CLIENT_SECONDS,
+    CLIENTS,
+    FAILED,
+    HERE,
+    NONE,
+    NOT_RUN,
+    PASSED,
+    ZONE,
+    Client,
+    execute,
+    install,
+    table,
+)
 from signed import Signer, signer, verify_answer  # noqa: E402
 
 from gateway.config import OPERATIONS  # noqa: E402
@@ -83,6 +96,16 @@ class Stack(Client):
     """Whether it signs nothing, and shows a client certificate to nginx."""
     confirmed: bool = True
     """Whether it holds an answer against its own question (SignatureConfirmation, RelatesTo)."""
+    first_body: bool = False
+    """Whether the first Body is its Body, wherever it stands: of two it may take the one that was signed."""
+
+
+def cxf(name: str, program: str, **more: Any) -> Stack:
+    built = next(client for client in CLIENTS if client.folder == "cxf")
+    command = ("java", "-cp", "target/classes:target/lib/*", program)
+    return Stack(
+        **{f.name: getattr(built, f.name) for f in fields(built)} | {"name": name, "run": command}, **more
+    )
 
 
 STACKS: Final = (
@@ -115,6 +138,10 @@ STACKS: Final = (
         packages=("mono-runtime", "mono-mcs", "mono-devel", "make", "openssl"),
         build=(("make", "-s", "target/signed.exe", "target/caller.p12"),),
     ),
+    cxf("Apache CXF, by policy", "SignedByPolicy", query="wsdl&policy=x509", first_body=True),
+    cxf("Apache CXF, interceptors", "Signed", first_body=True),
+    cxf("Apache CXF, interceptors, P-256", "Signed", key="p256", first_body=True),
+    cxf("Apache CXF, TLS certificate", "Mtls", query="wsdl&policy=mtls", mtls=True),
 )
 
 
@@ -248,8 +275,8 @@ def try_stack(stack: Stack, where: Place) -> Seen:
         seen.check("1.1", False, str(error))
         return seen
     for version, games in SIGNED_GAMES.items():
-        for game in games:
-            column = version if game == "genuine" else game
+        for game in (*games, "behind") if stack.first_body and "wrapped" in games else games:
+            column = {"genuine": version, "behind": "wrapped"}.get(game, game)
             where.between.game = game
             where.between.taken()
             who = f"{stack.caller}-{version}-{game}"
@@ -370,6 +397,7 @@ def judge(said: Sequence[dict[str, Any]], taken: Sequence[Answered], *, game: st
             "genuine": whole,
             "commented": whole or refused,
             "repeated": refused or not stack.confirmed,
+            "wrapped": refused or (stack.first_body and whole and of_this_answer(line, one)),
         }.get(game, refused)
         if not holds:
             wrong.append(f"{game}: it said {line}")
@@ -381,6 +409,13 @@ def read_whole(line: Mapping[str, Any], one: Answered) -> bool:
         registration = text(etree.fromstring(one.answer), "registrationId")
         return registration in json.dumps(line.get("response"))
     return bool(line.get("fault", {}).get("code") == UNKNOWN)
+
+
+def of_this_answer(line: Mapping[str, Any], one: Answered) -> bool:
+    """Whether it read what was signed, and nothing of the other Body."""
+    signed = [e.text for e in etree.fromstring(one.answer)[-1].iter() if not len(e) and e.text]
+    first = next(text for text in signed if any(character.isdigit() for character in text))
+    return json.dumps(first) in json.dumps(line)
 
 
 def timed(stacks: Sequence[Stack], attempt: Callable[[Stack], Seen]) -> list[Seen]:

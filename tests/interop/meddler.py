@@ -110,6 +110,18 @@ GAMES: Final[Mapping[str, Game]] = {
 """Beside them stands ``repeated``: the answer to an earlier question, as it was signed then."""
 
 
+def behind(answer: bytes) -> bytes:
+    """As ``wrapped``, for who takes the first Body wherever it stands: here the other one is the first."""
+    root = etree.fromstring(answer)
+    body = root[-1]
+    forged = deepcopy(body)
+    _change(forged)
+    del forged.attrib[f"{{{WSU}}}Id"]
+    etree.SubElement(root, "{urn:elsewhere}Held").append(body)
+    root.insert(1, forged)
+    return etree.tostring(root)
+
+
 def _security(root: Any) -> Any:
     found = root.find(f".//{{{WSSE}}}Security")
     assert found is not None, "the gateway's answer is not signed"
@@ -148,7 +160,7 @@ class Meddler:
             return before.status, before.answer
         if self.game == "genuine":
             self.earlier[answered.operation] = answered
-        return answered.status, GAMES[self.game](answered.answer)
+        return answered.status, (behind if self.game == "behind" else GAMES[self.game])(answered.answer)
 
 
 @contextmanager
