@@ -115,6 +115,15 @@ STACKS: Final = (
         packages=("mono-runtime", "mono-mcs", "mono-devel", "make", "openssl"),
         build=(("make", "-s", "target/signed.exe", "target/caller.p12"),),
     ),
+    Stack(
+        "gSOAP",
+        "gsoap",
+        ("target/signed",),
+        programs=("wsdl2h", "soapcpp2", "g++", "make", "pkg-config"),
+        probe=("pkg-config", "--exists", "gsoapssl++", "openssl"),
+        packages=("gsoap", "libgsoap-dev", "libssl-dev", "g++", "make", "pkg-config"),
+        build=(("make", "-s", "signed"),),
+    ),
 )
 
 
