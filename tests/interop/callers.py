@@ -142,6 +142,15 @@ STACKS: Final = (
     cxf("Apache CXF, interceptors", "Signed", first_body=True),
     cxf("Apache CXF, interceptors, P-256", "Signed", key="p256", first_body=True),
     cxf("Apache CXF, TLS certificate", "Mtls", query="wsdl&policy=mtls", mtls=True),
+    Stack(
+        "gSOAP",
+        "gsoap",
+        ("target/signed",),
+        programs=("wsdl2h", "soapcpp2", "g++", "make", "pkg-config"),
+        probe=("pkg-config", "--exists", "gsoapssl++", "openssl"),
+        packages=("gsoap", "libgsoap-dev", "libssl-dev", "g++", "make", "pkg-config"),
+        build=(("make", "-s", "signed"),),
+    ),
 )
 
 
