@@ -605,7 +605,15 @@ def test_no_answer_goes_elsewhere(bank: Bank, name: str, where: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ids", "related"), [((), None), (("urn:1",), "urn:1"), (("urn:1", "urn:2"), None), (("",), None)]
+    ("ids", "related"),
+    [
+        ((), None),
+        (("urn:1",), "urn:1"),
+        (("urn:1", "urn:2"), None),
+        (("",), None),
+        (("u" * 1024,), "u" * 1024),
+        (("u" * 1025,), None),
+    ],
 )
 def test_an_answer_relates_to_the_one_message_that_has_an_id(
     bank: Bank, ids: tuple[str, ...], related: str | None

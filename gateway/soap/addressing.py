@@ -15,6 +15,7 @@ from typing import Final
 from lxml import etree
 
 from gateway.core.errors import AddressingNotSupported
+from gateway.core.wssecurity import MAX_MESSAGE_ID
 from gateway.soap.envelope import TNS
 
 _WSA: Final = "http://www.w3.org/2005/08/addressing"
@@ -70,7 +71,8 @@ def answer(header: etree._Element, *, to: Addressing, operation: str | None) -> 
     action = FAULT_ACTION if operation is None else f"{TNS}:{PORT_TYPE}:{operation}Response"
     values = {"Action": action, "MessageID": f"urn:uuid:{uuid.uuid4()}"}
     ids = [block.text for block in to.blocks if block.tag == f"{{{_WSA}}}MessageID"]
-    if len(ids) == 1 and ids[0]:
+    # a stranger's too, so no more of it than a caller may send
+    if len(ids) == 1 and ids[0] and len(ids[0]) <= MAX_MESSAGE_ID:
         values["RelatesTo"] = ids[0].strip(" \t\r\n")
     blocks = []
     for name, value in values.items():

@@ -47,6 +47,7 @@ from run import (  # noqa: E402
     CLIENTS,
     FAILED,
     HERE,
+    JVM,
     NONE,
     NOT_RUN,
     PASSED,
@@ -102,10 +103,8 @@ class Stack(Client):
 
 def cxf(name: str, program: str, **more: Any) -> Stack:
     built = next(client for client in CLIENTS if client.folder == "cxf")
-    command = ("java", "-cp", "target/classes:target/lib/*", program)
-    return Stack(
-        **{f.name: getattr(built, f.name) for f in fields(built)} | {"name": name, "run": command}, **more
-    )
+    own = {"name": name, "run": (*JVM, program)}
+    return Stack(**{f.name: getattr(built, f.name) for f in fields(built)} | own, **more)
 
 
 STACKS: Final = (

@@ -99,7 +99,9 @@ class Client:
 
 
 MAVEN = ("mvn", "-q", "-B", "clean", "compile")
-JAVA = ("java", "-cp", "target/classes:target/lib/*", "Client")
+JVM = ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", "target/classes:target/lib/*")
+"""Programs that live for seconds are compiled lightly."""
+JAVA = (*JVM, "Client")
 MONO = ("mono", "mcs", "wsdl", "xsd", "make")
 MONO_PACKAGES = ("mono-runtime", "mono-mcs", "mono-devel", "libmono-system-servicemodel4.0a-cil", "make")
 CLIENTS = (
