@@ -141,6 +141,22 @@ STACKS: Final = (
     cxf("Apache CXF, interceptors", "Signed", first_body=True),
     cxf("Apache CXF, interceptors, P-256", "Signed", key="p256", first_body=True),
     cxf("Apache CXF, TLS certificate", "Mtls", query="wsdl&policy=mtls", mtls=True),
+    *(
+        Stack(
+            name,
+            "php",
+            ("php", "signed.php"),
+            programs=("php",),
+            probe=("php", "-r", "exit(extension_loaded('soap') && extension_loaded('dom') ? 0 : 1);"),
+            packages=("php-cli", "php-soap", "php-xml"),
+            key=key,
+            remark=remark,
+        )
+        for name, key, remark in (
+            ("PHP SoapClient", "rsa", "with ext-openssl and ext-dom"),
+            ("PHP SoapClient, P-256", "p256", "with ext-openssl and ext-dom"),
+        )
+    ),
     Stack(
         "gSOAP",
         "gsoap",
