@@ -10,7 +10,7 @@
 declare(strict_types=1);
 
 // The server is not under CA, has another name, or did not take the certificate; nginx says the last with 400.
-const REFUSALS = '/certificate verify failed|did not match expected|SSL routines::.* alert |\b400 Bad Request/';
+const REFUSALS = '/certificate verify failed|did not match expected|SSL routines::.* alert |\bHTTP\S*( 400)? Bad Request/';
 
 // Why TLS failed PHP tells in warnings alone; SoapClient says no more than that it could not connect.
 $warnings = [];
@@ -42,7 +42,7 @@ $call = function (string $operation, array $request) use ($tls, &$warnings): voi
         ]);
         $said = ['response' => $gateway->$operation($request)];
     } catch (SoapFault $error) {
-        $refusals = preg_grep(REFUSALS, $warnings);
+        $refusals = preg_grep(REFUSALS, [...$warnings, "$error->faultcode: $error->faultstring"]);
         $said = match (true) {
             isset($error->detail->GatewayFault) => ['fault' => $error->detail->GatewayFault],
             $refusals !== [] => ['refused' => current($refusals)],
