@@ -118,7 +118,7 @@ final class SignedClient extends SoapClient
         }
         $in = self::xpath($message, $soap);
         self::one($in, '/s:Envelope/*[1][self::s:Header]');
-        $body = self::one($in, '/s:Envelope/*[2][self::s:Body][last()]');
+        $body = self::one($in, '/s:Envelope[count(*) = 2]/*[2][self::s:Body]');
         $security = self::one($in, '/s:Envelope/s:Header/wsse:Security');
         $time = self::one($in, 'wsu:Timestamp', $security);
         $confirmation = self::one($in, 'wsse11:SignatureConfirmation', $security);
