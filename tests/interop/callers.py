@@ -107,6 +107,18 @@ def cxf(name: str, program: str, **more: Any) -> Stack:
     return Stack(**{f.name: getattr(built, f.name) for f in fields(built)} | own, **more)
 
 
+def php(name: str, program: str, **more: Any) -> Stack:
+    return Stack(
+        name,
+        "php",
+        ("php", program),
+        programs=("php",),
+        probe=("php", "-r", "exit(extension_loaded('soap') && extension_loaded('dom') ? 0 : 1);"),
+        packages=("php-cli", "php-soap", "php-xml"),
+        **more,
+    )
+
+
 STACKS: Final = (
     Stack("python-xmlsec", "xmlsec", (sys.executable, "signed.py"), remark="no SOAP library"),
     Stack("python-xmlsec, P-256", "xmlsec", (sys.executable, "signed.py"), key="p256", remark="ECDSA"),
@@ -141,6 +153,9 @@ STACKS: Final = (
     cxf("Apache CXF, interceptors", "Signed", first_body=True),
     cxf("Apache CXF, interceptors, P-256", "Signed", key="p256", first_body=True),
     cxf("Apache CXF, TLS certificate", "Mtls", query="wsdl&policy=mtls", mtls=True),
+    php("PHP SoapClient", "signed.php", remark="with ext-openssl and ext-dom"),
+    php("PHP SoapClient, P-256", "signed.php", key="p256", remark="with ext-openssl and ext-dom"),
+    php("PHP SoapClient, TLS certificate", "mtls.php", query="wsdl&policy=mtls", mtls=True),
     Stack(
         "gSOAP",
         "gsoap",
