@@ -212,7 +212,7 @@ def faults_table(codes: set[str]) -> list[str]:
 
 
 def operation_page(operation: str) -> str:
-    port = etree.fromstring(contract().wsdl).find(f"{WSDL_NS}portType")
+    port = etree.fromstring(contract().wsdls["wsdl"]).find(f"{WSDL_NS}portType")
     assert port is not None
     described = port.findtext(f"{WSDL_NS}operation[@name='{operation}']/{WSDL_NS}documentation") or ""
     lines = [
@@ -248,7 +248,7 @@ def operation_page(operation: str) -> str:
 
 
 def index_page() -> str:
-    port = etree.fromstring(contract().wsdl).find(f"{WSDL_NS}portType")
+    port = etree.fromstring(contract().wsdls["wsdl"]).find(f"{WSDL_NS}portType")
     assert port is not None
     lines = [
         "# The SOAP operations",

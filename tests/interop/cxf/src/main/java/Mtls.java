@@ -12,6 +12,8 @@
 import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.net.ConnectException;
+import java.net.SocketException;
 import java.security.KeyStore;
 import javax.net.ssl.HttpsURLConnection;
 import javax.net.ssl.KeyManagerFactory;
@@ -60,6 +62,9 @@ public final class Mtls {
     /** The handshake failed, the proxy turned us away, or CXF had no certificate to show. */
     private static String refusal(Throwable cause) {
         boolean turnedAway = cause instanceof IOException && String.valueOf(cause.getMessage()).contains("400");
-        return turnedAway || cause instanceof SSLException || cause instanceof PolicyException ? cause.toString() : null;
+        // In TLS 1.3 a server may cut the connection instead of saying what is wrong with our certificate.
+        boolean cut = cause instanceof SocketException && !(cause instanceof ConnectException);
+        boolean refused = turnedAway || cut || cause instanceof SSLException || cause instanceof PolicyException;
+        return refused ? cause.toString() : null;
     }
 }
