@@ -49,6 +49,7 @@ class Signer:
     def der(self) -> bytes:
         return self.certificate.public_bytes(Encoding.DER)
 
+    @cache  # noqa: B019 - a few signers for a whole run, and each loads its key slowly
     def message_key(self) -> MessageKey:
         return MessageKey(load_pem_private_key(self.key_pem, password=None), self.certificate)  # type: ignore[arg-type]
 

@@ -26,10 +26,12 @@ from gateway.core.wssecurity import (
     MAX_MESSAGE_ID,
     MAX_PREFIXES,
     MAX_REFERENCES,
+    MAX_SKEW,
     KeyReference,
     MessageKey,
     NotSigned,
     Pin,
+    Pins,
     check_key,
     parse_message,
 )
@@ -429,6 +431,13 @@ def test_no_window_is_longer_than_ten_minutes(monkeypatch: pytest.MonkeyPatch) -
     assert bank.code(longer) == "NOT_AUTHENTICATED"
 
 
+def test_no_clock_is_further_off_than_two_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = MessageRules(window=timedelta(minutes=5), skew=timedelta(hours=1))
+    bank = Bank(monkeypatch, credential("core", BANK), rules=rules)
+    for ahead, outcome in ((MAX_SKEW, "OK"), (MAX_SKEW + timedelta(seconds=1), "NOT_AUTHENTICATED")):
+        assert bank.code(sign(REQUESTS["Heartbeat"], BANK, at=NOW + ahead)) == outcome
+
+
 # Cost
 
 
@@ -545,6 +554,13 @@ def test_a_key_that_may_not_sign_is_not_pinned(usage: bool | None) -> None:
         return
     with pytest.raises(ValueError, match="no digitalSignature"):
         check_key(made)
+
+
+def test_one_serial_number_of_an_issuer_is_one_callers() -> None:
+    """A message by either could name the other."""
+    one_key, other_key = (certificate(ec.generate_private_key(ec.SECP256R1())) for _ in range(2))
+    with pytest.raises(ValueError, match="b: its IssuerSerial is another caller's too"):
+        Pins([Pin("a", one_key), Pin("b", other_key)])
 
 
 def test_the_gateways_own_key_is_of_its_certificate_and_may_sign() -> None:

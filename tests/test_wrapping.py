@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from typing import Any
 
 import opinions
 import pytest
+from lxml import etree
 from opinions import REASONS, VALID, Judged
 from signed_bank import BANK, OTHER, Bank, credential
-from wrapping import AXES, TARGETS, Variant, body_product, build, honest, pairs, unchanged
+from wrapping import AXES, ID, TARGETS, Variant, body_product, build, honest, pairs, unchanged
 
+from gateway.core import wssecurity
+from gateway.core.wssecurity import UnverifiedMessage, parse_message
 from gateway.soap.envelope import SoapVersion
 
 AT_THE_GATE = {
@@ -41,6 +45,27 @@ def test_what_the_forger_wants_is_executed_where_it_is_signed(
 
 def test_no_wrapped_message_is_executed(judged: list[Judged]) -> None:
     assert not [str(each.variant) for each in judged if each.executed or each.code == "OK"]
+
+
+def test_who_finds_what_is_signed_by_its_id_executes_what_is_forged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variants are attacks: a gateway with this one carelessness falls for many of them."""
+
+    def careless(security: Any, *, envelope: Any, body: Any, addressing: Any) -> UnverifiedMessage:
+        named = {element.get(ID): element for element in envelope.iter() if element.get(ID)}
+        body = named.get("part-1", body)
+        return parse_message(security, envelope=etree.Element("all"), body=body, addressing=addressing)
+
+    monkeypatch.setattr(wssecurity, "parse_message", careless)
+    bank = Bank(monkeypatch, credential("core", BANK))
+    fallen = set()
+    for variant in body_product():
+        bank.store.seen.clear()
+        bank.services.asked.clear()
+        bank.post(build(variant))
+        if any("somebody-else" in str(arguments) for _, _, arguments in bank.services.asked):
+            fallen.add(variant)
+    assert len(fallen) >= 100
+    assert {each.place for each in fallen} == {"header", "block", "block-for-another"}
 
 
 def test_each_ends_as_one_fault(judged: list[Judged]) -> None:
