@@ -129,9 +129,10 @@ def test_inclusive_prefixes_are_canonicalised_as_others_do(bank: Bank, prefixes:
 def test_an_inclusive_prefix_counts_where_it_was_never_seen() -> None:
     """lxml knows the prefixes of a thread, and a worker has not parsed what it verifies."""
     prefix = f"p{secrets.token_hex(8)}"
-    root = xmlparse.parse(f'<a xmlns="urn:a" xmlns:{prefix}="urn:b"><b/></a>'.encode())
-    expected = f'<b xmlns="urn:a" xmlns:{prefix}="urn:b"></b>'
-    assert xmldsig.Node(root[0]).canonical((prefix, "#default")) == expected.encode()
+    root = xmlparse.parse(f'<a xmlns="urn:a" xmlns:{prefix}="urn:b" xmlns:c="urn:c"><c:b/></a>'.encode())
+    node = xmldsig.Node(root[0])
+    assert node.canonical(("#default",)) == b'<c:b xmlns="urn:a" xmlns:c="urn:c"></c:b>'
+    assert node.canonical((prefix,)) == f'<c:b xmlns:c="urn:c" xmlns:{prefix}="urn:b"></c:b>'.encode()
 
 
 def test_addressing_is_signed_answered_and_checked(bank: Bank) -> None:
