@@ -306,9 +306,13 @@ def verify_message(
         raise NotSigned("the signature is not by a pinned key") from error
     if pin is None:
         raise NotSigned("no pinned certificate has this name")
-    for node, reference in unverified.signed:
-        digest = hashlib.new(DIGESTS[reference.algorithm], _canonical(node, reference.prefixes)).digest()
-        if digest != reference.digest:
+    parts = [(node, reference.prefixes) for node, reference in unverified.signed]
+    try:
+        forms = iter(xmldsig.canonical_forms(parts))
+    except Finding as error:  # what was signed has a canonical form
+        raise NotSigned(str(error)) from error
+    for _, reference in unverified.signed:
+        if hashlib.new(DIGESTS[reference.algorithm], next(forms)).digest() != reference.digest:
             raise NotSigned("a node differs from what was signed")
     if not pin.certificate.not_valid_before_utc <= at <= pin.certificate.not_valid_after_utc:
         raise NotSigned("the certificate is not valid now")
@@ -369,13 +373,6 @@ def _exclusive(node: xmldsig.Node) -> tuple[str, ...]:
             raise NotSigned("too many prefixes")
     node.end()
     return tuple(prefixes)
-
-
-def _canonical(element: Any, prefixes: Sequence[str]) -> bytes:
-    try:
-        return xmldsig.Node(element).canonical(prefixes)
-    except Finding as error:  # what was signed has a canonical form
-        raise NotSigned(str(error)) from error
 
 
 def _key_name(
@@ -511,9 +508,9 @@ class MessageKey:
             transforms = etree.SubElement(reference, f"{_DS}Transforms")
             etree.SubElement(transforms, f"{_DS}Transform", Algorithm=xades.EXCLUSIVE)
             etree.SubElement(reference, f"{_DS}DigestMethod", Algorithm=xades.SHA256)
-            digest = hashlib.sha256(_canonical(node, ())).digest()
+            digest = hashlib.sha256(xmldsig.Node(node).canonical()).digest()
             etree.SubElement(reference, f"{_DS}DigestValue").text = base64.b64encode(digest).decode()
-        value = xmldsig.sign_bytes(self._key, data=_canonical(info, ()))
+        value = xmldsig.sign_bytes(self._key, data=xmldsig.Node(info).canonical())
         etree.SubElement(signature, f"{_DS}SignatureValue").text = base64.b64encode(value).decode()
         self._add_key_info(signature, kind)
 

@@ -118,29 +118,40 @@ class Node:
 
     def canonical(self, prefixes: Sequence[str] = ()) -> bytes:
         """Exclusive XML Canonicalization 1.0 without comments; ``prefixes`` is the PrefixList."""
-        try:
-            return apart(lambda: self._c14n(prefixes)) if prefixes else self._c14n()
-        except etree.LxmlError as error:  # a relative namespace name has no canonical form
-            raise Finding(SubIndication.FORMAT_FAILURE, "the document has no canonical form") from error
-
-    def _c14n(self, prefixes: Sequence[str] = ()) -> bytes:
-        if prefixes:
-            # lxml leaves out in silence what no document of this thread has held yet; so now one holds each
-            # of them. The thread ends: who sends them must not fill one that stays.
-            declared = (f"xmlns:p{number}={quoteattr(prefix)}" for number, prefix in enumerate(prefixes))
-            etree.fromstring(f"<known {' '.join(declared)}/>")
-        return bytes(
-            etree.tostring(
-                self._element,
-                method="c14n",
-                exclusive=True,
-                with_comments=False,
-                inclusive_ns_prefixes=list(prefixes) or None,
-            )
-        )
+        return canonical_forms([(self._element, prefixes)])[0]
 
     def _local(self) -> str:
         return self.tag.rpartition("}")[2]
+
+
+def canonical_forms(parts: Sequence[tuple[Any, Sequence[str]]]) -> list[bytes]:
+    """``Node.canonical`` of several elements, each with its PrefixList; raises Finding."""
+    known = sorted({prefix for _, prefixes in parts for prefix in prefixes})
+
+    def forms() -> list[bytes]:
+        if known:
+            # lxml leaves out in silence what no document of this thread has held yet; so now one holds each
+            # of them. The thread ends: who sends them must not fill one that stays.
+            declared = (f"xmlns:p{number}={quoteattr(prefix)}" for number, prefix in enumerate(known))
+            etree.fromstring(f"<known {' '.join(declared)}/>")
+        return [_c14n(element, prefixes) for element, prefixes in parts]
+
+    try:
+        return apart(forms) if known else forms()
+    except etree.LxmlError as error:  # a relative namespace name has no canonical form
+        raise Finding(SubIndication.FORMAT_FAILURE, "the document has no canonical form") from error
+
+
+def _c14n(element: Any, prefixes: Sequence[str]) -> bytes:
+    return bytes(
+        etree.tostring(
+            element,
+            method="c14n",
+            exclusive=True,
+            with_comments=False,
+            inclusive_ns_prefixes=list(prefixes) or None,
+        )
+    )
 
 
 def _only_text(element: Any) -> str:
