@@ -154,13 +154,16 @@ def test_many_that_wait_do_not_keep_another_from_starting(live: Live) -> None:
     with ThreadPoolExecutor(WAITING) as pool:
         waiting = [pool.submit(wait) for _ in range(WAITING)]
         still = [future for future in waiting if not future.done()]
-        started = [live.start_consent(reference) for _ in range(5)]
-        held = sum(not future.done() for future in still)
+        started, held = [], []
+        for _ in range(5):
+            started.append(live.start_consent(reference))
+            held.append(sum(not future.done() for future in still))
         phone.claim(UUID(waited_on))
         assert phone.approve(UUID(waited_on), pin=PIN).state == "COMPLETED"
         states = Counter(future.result(timeout=60) for future in waiting)
     assert len(set(started)) == 5
-    assert held > 0, "nobody waited while the others started"
+    # a slow disk may make five starts last longer than the waits; the first tells
+    assert held[0] > 0, "nobody waited while another started"
     assert set(states) <= {"REQUESTED", "PENDING", "APPROVED", "COMPLETED"}
 
 
