@@ -54,7 +54,6 @@ BATCH = AskedPayment(
     "30.00", "CHF", (Payee("A", "CH1", "10.00"), Payee("B", "CH2", "15.00"), Payee("C", "CH3", "5.00"))
 )
 TEXT = ShownText("Limit", "Raise my limit to € 5.000.", "text/plain")
-SECOND = timedelta(seconds=1)
 
 
 def profiles(**changes: Any) -> dict[str, SignatureProfile]:

@@ -3,8 +3,8 @@
 The law: no exception leaves it; each ends as one typed fault. The order is part of it: the address's rate,
 bytes, one parse, shape, who calls, the caller's rate, and only then what the Body says; so nobody unknown
 learns from it, or makes it work, and nobody spends another's rate, not even with a message that was the
-other's. A signed message is taken once, and of it
-the Body alone goes on. Who signs is answered signed, faults included.
+other's. A signed message is taken once, and of it the Body alone goes on. Who signs is answered signed,
+faults included.
 One log line a call, without content, names or credentials. Rules and state are left to the services.
 """
 
