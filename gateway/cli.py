@@ -414,7 +414,9 @@ def _caller_new(arguments: argparse.Namespace) -> int:
     except FileExistsError:
         raise CommandFailed(f"{file} exists: remove it first, or choose another name.") from None
     try:
-        build_authenticator(load(arguments.conf))
+        configuration = load(arguments.conf)
+        build_authenticator(configuration)
+        build_message_key(configuration)
     except ConfigurationError:
         file.unlink()
         raise

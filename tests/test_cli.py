@@ -129,6 +129,17 @@ def test_sandbox_is_readable_by_its_owner_alone(sandbox: Path) -> None:
         make_sandbox(sandbox, port=1, at=utc_now())
 
 
+def test_a_caller_that_would_be_the_gateway_itself_is_not_written(
+    sandbox: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the gateway signs would be that caller's message; the next reload would be refused."""
+    argv = ["caller", "new", "mirror", "--relying-party", "demo-bank", "--conf", str(sandbox)]
+    argv += ["--authentication", "x509", "--certificate", str(sandbox / "keys" / "message.pem")]
+    assert cli.main(argv) == 3
+    assert "it is caller mirror's too" in capsys.readouterr().err
+    assert not (sandbox / "callers" / "mirror.toml").exists()
+
+
 def test_caller_new_prints_the_secret_once(sandbox: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["caller", "new", "auditor", "--relying-party", "demo-bank", "--conf", str(sandbox)]
     assert cli.main(argv) == 0
